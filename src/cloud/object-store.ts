@@ -1,0 +1,114 @@
+import type { Readable } from 'node:stream'
+import { DomainError } from '../kernel/index.ts'
+
+/** What a stored object looks like from outside. */
+export interface ObjectInfo {
+  readonly key: string
+  readonly size: number
+  /** The store's own validator, without quotes; changes when the content does. */
+  readonly etag: string
+  readonly modifiedMs: number
+  readonly contentType?: string
+  readonly metadata: Readonly<Record<string, string>>
+}
+
+export interface PutOptions {
+  readonly contentType?: string
+  readonly metadata?: Readonly<Record<string, string>>
+  /** Hex MD5 of the whole body; the store must refuse a body that does not match. */
+  readonly md5?: string
+  /** `absent`: only if there is no such object (PreconditionFailed otherwise). */
+  readonly only?: 'absent'
+  readonly signal?: AbortSignal
+}
+
+/** `end` is exclusive. */
+export interface GetRange {
+  readonly start: number
+  readonly end: number
+}
+
+export interface ListOptions {
+  readonly prefix?: string
+  /** Only keys after this one. */
+  readonly after?: string
+  /** At most this many (default and most: 1,000). */
+  readonly limit?: number
+}
+
+export interface ListPage {
+  readonly objects: readonly Pick<ObjectInfo, 'key' | 'size' | 'etag' | 'modifiedMs'>[]
+  /** Set when there are more: pass it as `after`. */
+  readonly next?: string
+}
+
+export interface UploadedPart {
+  readonly number: number
+  readonly etag: string
+  readonly size: number
+}
+
+export interface PartUpload {
+  /** Opaque; with the key it is all that is needed to go on after a crash. */
+  readonly uploadId: string
+  putPart(number: number, body: Buffer, signal?: AbortSignal): Promise<UploadedPart>
+  /** Parts that the store already has, for going on after a crash. */
+  listParts(): Promise<readonly UploadedPart[]>
+  complete(parts: readonly UploadedPart[]): Promise<ObjectInfo>
+  abort(): Promise<void>
+}
+
+/**
+ * One small interface over a file system, S3, Google Cloud Storage and Azure: one bucket (or container, or folder) and a
+ * prefix in it. Keys are relative to that prefix, UTF-8, `/`-separated. A put is atomic: readers see the old object or the new
+ * one, whole, and it is durable when the promise resolves. Every failure is one of the errors below.
+ */
+export interface ObjectStore {
+  /** The normal form of the URL it was opened by, without credentials. */
+  readonly url: string
+  put(key: string, body: Buffer | Readable, size: number, options?: PutOptions): Promise<ObjectInfo>
+  /** Throws ObjectNotFound. */
+  get(key: string, range?: GetRange): Promise<Readable>
+  head(key: string): Promise<ObjectInfo | undefined>
+  list(options?: ListOptions): Promise<ListPage>
+  /** Deletes what is there; keys that are not there are no error. Returns the keys that could not be deleted, and why. */
+  delete(keys: readonly string[]): Promise<readonly { key: string; error: StoreError }[]>
+  /** Copies inside the store without moving bytes through this process. */
+  copy(from: string, to: string): Promise<ObjectInfo>
+  createUpload(key: string, options?: PutOptions): Promise<PartUpload>
+  /** Takes up an upload that was begun before; throws ObjectNotFound if the store does not know it any more. */
+  resumeUpload(key: string, uploadId: string): Promise<PartUpload>
+  close(): Promise<void>
+}
+
+/** The one vocabulary of failures of all stores. `retryable` says whether trying again later may help. */
+export abstract class StoreError extends DomainError {
+  readonly retryable: boolean = false
+}
+/** No such object, upload, or bucket (`data.what`). */
+export class ObjectNotFound extends StoreError {
+  readonly code = 'ObjectNotFound'
+}
+export class StoreDenied extends StoreError {
+  readonly code = 'StoreDenied'
+}
+export class StorePreconditionFailed extends StoreError {
+  readonly code = 'StorePreconditionFailed'
+}
+/** The store refused the request as it was made (bad name, too large, checksum mismatch). */
+export class StoreRejected extends StoreError {
+  readonly code = 'StoreRejected'
+}
+export class StoreThrottled extends StoreError {
+  readonly code = 'StoreThrottled'
+  override readonly retryable = true
+}
+/** Not reached, timed out, cut off, or answered 5xx. */
+export class StoreUnreachable extends StoreError {
+  readonly code = 'StoreUnreachable'
+  override readonly retryable = true
+}
+/** Out of room or quota at the target. */
+export class StoreFull extends StoreError {
+  readonly code = 'StoreFull'
+}

@@ -1,0 +1,6 @@
+/** Time is handed in, so that a test can set it. `now()` is in milliseconds since 1970. */
+export interface Clock {
+  now(): number
+}
+
+export const systemClock: Clock = { now: () => Date.now() }

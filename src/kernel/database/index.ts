@@ -1,0 +1,1 @@
+export type { Database, Migration, MigrationSet, Queries, SqlValue, Transaction } from './queries.ts'

@@ -1,0 +1,33 @@
+/** Every bound of the system in one place, each with where it comes from. */
+
+export const KIB = 1024
+export const MIB = 1024 * KIB
+export const GIB = 1024 * MIB
+
+/** AWS: a key is at most 1,024 bytes of UTF-8. */
+export const MAX_PATH_BYTES = 1024
+/** AWS: user metadata, names and values together. */
+export const MAX_METADATA_BYTES = 2 * KIB
+/** AWS: the largest object by one PUT, and the largest part. */
+export const MAX_PUT_BYTES = 5 * GIB
+/** AWS: part numbers are 1 to 10,000. */
+export const MAX_PARTS = 10_000
+/** AWS: every part but the last. */
+export const MIN_PART_BYTES = 5 * MIB
+/** AWS: ListObjects, ListParts, ListMultipartUploads, DeleteObjects. */
+export const MAX_LIST_KEYS = 1000
+export const MAX_DELETE_KEYS = 1000
+/** DESIGN §1: contents up to this size stand in the entry itself. */
+export const MAX_INLINE_BYTES = 512
+/** DESIGN §4: up to this size an object is one chunk; pieces of larger ones are this long. */
+export const CHUNK_BYTES = MIB
+/** A full commit id is 32 digits; bucket names have 63 characters, so prefixes must do. */
+export const MIN_COMMIT_PREFIX = 8
+/** DESIGN §2: `<commit id>.<repo>` must stay a bucket name for most repos. */
+export const MAX_REPO_NAME = 54
+/** AWS: bucket names. */
+export const MAX_BUCKET_NAME = 63
+/** How far a signed request's clock may be off (AWS: 15 min). */
+export const MAX_CLOCK_SKEW_MS = 15 * 60_000
+/** AWS: presigned URLs live at most 7 days. */
+export const MAX_PRESIGN_SECONDS = 604_800

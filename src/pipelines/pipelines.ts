@@ -1,0 +1,159 @@
+import type { Transaction } from '../kernel/index.ts'
+import type { CommitId, CommitRef, RepoName, TreeHash } from '../versioning/index.ts'
+
+export type JobState =
+  | 'created'
+  | 'starting'
+  | 'running'
+  | 'egressing'
+  | 'finishing'
+  | 'success'
+  | 'failure'
+  | 'killed'
+  | 'unrunnable'
+
+export type DatumState = 'starting' | 'running' | 'success' | 'failed' | 'recovered' | 'skipped'
+
+export interface PipelineInfo {
+  readonly name: RepoName
+  readonly version: number
+  readonly description: string
+  readonly state: 'running' | 'stopped'
+  readonly createdMs: number
+  readonly updatedMs: number
+  /** `images@master:/*`, `cross(a@master:/*, b@master:/)`. */
+  readonly input: string
+  readonly outputBranch: string
+  /** The normalised spec, as stored; no secret is ever in one. */
+  readonly spec: unknown
+  /** Which runner its code runs in now, and whether that is a sandbox. */
+  readonly runner: string
+  readonly egressUrl?: string
+  readonly lastJob?: { readonly id: string; readonly state: JobState }
+}
+
+export interface JobInfo {
+  readonly id: string
+  readonly pipeline: RepoName
+  readonly specVersion: number
+  readonly state: JobState
+  readonly outputCommit: CommitId
+  readonly inputs: readonly CommitRef[]
+  readonly createdMs: number
+  readonly startedMs?: number
+  readonly finishedMs?: number
+  /** Why it failed, was killed or can't run. */
+  readonly reason?: string
+  readonly datums: Readonly<Record<'total' | 'processed' | 'skipped' | 'failed' | 'recovered', number>>
+  readonly restarts: number
+  readonly egress?: EgressStatus
+}
+
+export interface DatumInfo {
+  readonly id: string
+  readonly job: string
+  readonly state: DatumState
+  /** `repo@commit:path` of each input file of the datum; the first 100. */
+  readonly inputs: readonly string[]
+  readonly attempts: number
+  readonly exitCode?: number
+  readonly startedMs?: number
+  readonly finishedMs?: number
+  readonly bytesIn: number
+  readonly bytesOut: number
+  readonly reason?: string
+  /** Why it ran or was reused: `input images:/a.png is new`, `code changed`, `reused from job …`. */
+  readonly why: string
+}
+
+export interface LogLine {
+  readonly atMs: number
+  readonly pipeline: string
+  readonly job: string
+  readonly datum?: string
+  readonly stream: 'stdout' | 'stderr' | 'system'
+  readonly text: string
+}
+
+export interface LogQuery {
+  readonly pipeline?: string
+  readonly job?: string
+  readonly datum?: string
+  /** Goes on with new lines until the signal or, for one job, its end. */
+  readonly follow?: boolean
+  readonly contains?: string
+  readonly signal?: AbortSignal
+}
+
+/** The pipelines floor: specs, jobs and the engine that runs them. */
+export interface Pipelines {
+  /**
+   * Creates a pipeline from a JSON spec; `update` replaces one of that name (its running jobs end under the old spec),
+   * `reprocess` also runs every datum again. `notes` say, one line each, how a field was mapped. Throws InvalidSpec (every
+   * problem listed), RepoNotFound, Cycle, PipelineExists, PipelineNotFound.
+   */
+  create(
+    spec: unknown,
+    options?: { update?: boolean; reprocess?: boolean; author?: string },
+  ): Promise<{ readonly pipeline: PipelineInfo; readonly notes: readonly string[] }>
+  get(name: string): Promise<PipelineInfo>
+  list(): Promise<readonly PipelineInfo[]>
+  /** Running jobs are killed. The output repo stays unless `deleteRepo`. InUse if another pipeline reads it. */
+  delete(name: string, options?: { deleteRepo?: boolean }): Promise<void>
+  stop(name: string): Promise<PipelineInfo>
+  start(name: string): Promise<PipelineInfo>
+
+  /** Newest first. */
+  listJobs(query?: { pipeline?: string; limit?: number; outputCommit?: string }): Promise<readonly JobInfo[]>
+  getJob(idOrPrefix: string): Promise<JobInfo>
+  killJob(idOrPrefix: string): Promise<JobInfo>
+  listDatums(job: string, query?: { limit?: number; after?: string }): Promise<readonly DatumInfo[]>
+  getDatum(job: string, datum: string): Promise<DatumInfo>
+  logs(query: LogQuery): AsyncIterable<LogLine>
+
+  /** Starts claiming and running jobs. */
+  startEngine(): Promise<void>
+  /** Kills user code and gives leases back; what was unfinished is taken up at the next start. */
+  stopEngine(): Promise<void>
+}
+
+export interface EgressStatus {
+  readonly url: string
+  readonly state: 'waiting' | 'running' | 'success' | 'failed'
+  readonly filesTotal: number
+  readonly filesDone: number
+  readonly filesSkipped: number
+  readonly filesDeleted: number
+  readonly bytesTotal: number
+  readonly bytesDone: number
+  readonly attempts: number
+  readonly reason?: string
+}
+
+/**
+ * What pipelines ask of egress. `main` hands in the egress floor's implementation: the floors do not import each other, they
+ * meet through the rows behind these calls.
+ */
+export interface EgressPort {
+  /** Parses and normalises a spec's `egress` field. Throws InvalidInput that names what is wrong (gs:// and wasb:// come later). */
+  check(egress: unknown): Promise<{ readonly url: string; readonly secret?: string; readonly notes: readonly string[] }>
+  /** Queues the push of a job's output tree; in the transaction that makes the job `egressing`. Asked again for a job: no effect. */
+  request(
+    tx: Transaction,
+    input: {
+      job: string
+      pipeline: string
+      repo: RepoName
+      commit: CommitId
+      root: TreeHash
+      url: string
+      secret?: string
+      provenance: readonly CommitRef[]
+    },
+  ): Promise<void>
+  status(job: string): Promise<EgressStatus | undefined>
+  /** Gives a queued or running push up. */
+  cancel(tx: Transaction, job: string): Promise<void>
+  /** Wakes somebody up when a push has ended; carries nothing and may be missed. */
+  onChange(listener: () => void): () => void
+}

@@ -1,0 +1,110 @@
+import { DomainError } from '../../kernel/index.ts'
+
+/** Every error of this floor, by its literal code: doors map them exhaustively. */
+export type VersioningError =
+  | InvalidName
+  | InvalidPath
+  | RepoNotFound
+  | RepoExists
+  | BranchNotFound
+  | BranchExists
+  | BranchNotEmpty
+  | CommitNotFound
+  | AmbiguousCommit
+  | CommitUnavailable
+  | PathNotFound
+  | ReadOnly
+  | ConditionFailed
+  | UploadNotFound
+  | InvalidPart
+  | InvalidPartOrder
+  | PartTooSmall
+  | BranchMoved
+  | InUse
+  | Cycle
+
+export class InvalidName extends DomainError {
+  readonly code = 'InvalidName'
+}
+export class InvalidPath extends DomainError {
+  readonly code = 'InvalidPath'
+}
+export class RepoNotFound extends DomainError {
+  readonly code = 'RepoNotFound'
+  constructor(repo: string) {
+    super(`there is no repo ${repo}`, { repo })
+  }
+}
+export class RepoExists extends DomainError {
+  readonly code = 'RepoExists'
+  constructor(repo: string) {
+    super(`repo ${repo} exists already`, { repo })
+  }
+}
+export class BranchNotFound extends DomainError {
+  readonly code = 'BranchNotFound'
+  constructor(repo: string, branch: string) {
+    super(`repo ${repo} has no branch ${branch}`, { repo, branch })
+  }
+}
+export class BranchExists extends DomainError {
+  readonly code = 'BranchExists'
+  constructor(repo: string, branch: string) {
+    super(`${repo}@${branch} exists already`, { repo, branch })
+  }
+}
+export class BranchNotEmpty extends DomainError {
+  readonly code = 'BranchNotEmpty'
+  constructor(repo: string, branch: string) {
+    super(`${repo}@${branch} still holds files; delete them first`, { repo, branch })
+  }
+}
+export class CommitNotFound extends DomainError {
+  readonly code = 'CommitNotFound'
+}
+/** A prefix, or the propagation of another repo's commit, that means several commits (`data.commits`). */
+export class AmbiguousCommit extends DomainError {
+  readonly code = 'AmbiguousCommit'
+}
+/** The commit is not finished (`data.state` open or sealed; `data.derived`), or failed (`data.reason`): it can't be read. */
+export class CommitUnavailable extends DomainError {
+  readonly code = 'CommitUnavailable'
+}
+export class PathNotFound extends DomainError {
+  readonly code = 'PathNotFound'
+  constructor(path: string) {
+    super(`there is no file ${path}`, { path })
+  }
+}
+/** Writes to it are refused; the message says why and what to do instead. */
+export class ReadOnly extends DomainError {
+  readonly code = 'ReadOnly'
+}
+/** `data.condition` names the header that did not hold; `data.missing` is true for If-Match on nothing. */
+export class ConditionFailed extends DomainError {
+  readonly code = 'ConditionFailed'
+}
+export class UploadNotFound extends DomainError {
+  readonly code = 'UploadNotFound'
+}
+export class InvalidPart extends DomainError {
+  readonly code = 'InvalidPart'
+}
+export class InvalidPartOrder extends DomainError {
+  readonly code = 'InvalidPartOrder'
+}
+export class PartTooSmall extends DomainError {
+  readonly code = 'PartTooSmall'
+}
+/** The branch moved while the caller was looking; look again. */
+export class BranchMoved extends DomainError {
+  readonly code = 'BranchMoved'
+}
+/** It can't be removed while others build on it (`data.by`). */
+export class InUse extends DomainError {
+  readonly code = 'InUse'
+}
+/** The subscription would make a branch depend on itself (`data.path`). */
+export class Cycle extends DomainError {
+  readonly code = 'Cycle'
+}

@@ -1,0 +1,171 @@
+import type { Brand } from '../../kernel/index.ts'
+
+/** A repo's name: `[a-z0-9]([a-z0-9-]*[a-z0-9])?`, at most 54 characters. Made by `parseRepoName`. */
+export type RepoName = Brand<string, 'RepoName'>
+/** A branch's (or tag's) name; made by `parseBranchName`. */
+export type BranchName = Brand<string, 'BranchName'>
+/** 32 lower-case hex digits. */
+export type CommitId = Brand<string, 'CommitId'>
+/** A key: UTF-8, 1 to 1,024 bytes, no lone surrogates; made by `parsePath`. It is compared by its UTF-8 bytes. */
+export type Path = Brand<string, 'Path'>
+/** Lower-case hex SHA-256 of a tree's root node; the empty tree is `EMPTY_TREE`. */
+export type TreeHash = Brand<string, 'TreeHash'>
+/** The row id of a branch; survives nothing: a branch made again under the same name has another. */
+export type BranchId = Brand<number, 'BranchId'>
+
+/** `<commit>-<seq>` on the wire. */
+export interface VersionId {
+  readonly commit: CommitId
+  readonly seq: number
+}
+
+/** Where an object's bytes are. Up to 512 bytes inline; up to 1 MiB one chunk; else a manifest, itself stored as a chunk. */
+export type Content =
+  | { readonly kind: 'inline'; readonly bytes: Buffer }
+  | { readonly kind: 'chunk'; readonly sha256: Buffer }
+  | { readonly kind: 'manifest'; readonly sha256: Buffer }
+
+export type ChecksumAlgorithm = 'CRC32' | 'CRC32C' | 'CRC64NVME' | 'SHA1' | 'SHA256'
+
+/** A checksum as S3 shows it; `value` is base64, of a composite one with its `-N`. */
+export interface Checksum {
+  readonly algorithm: ChecksumAlgorithm
+  readonly type: 'FULL_OBJECT' | 'COMPOSITE'
+  readonly value: string
+}
+
+/** What a client says about an object besides its bytes. */
+export interface Attributes {
+  readonly contentType?: string
+  readonly cacheControl?: string
+  readonly contentDisposition?: string
+  readonly contentEncoding?: string
+  readonly contentLanguage?: string
+  readonly expires?: string
+  /** User metadata: lower-case names without `x-amz-meta-`. An object without prototype (Object.create(null)) or a plain one. */
+  readonly metadata: Readonly<Record<string, string>>
+}
+
+/** What a path holds. */
+export interface Entry {
+  readonly size: number
+  /** Without quotes: hex MD5, or `md5-N` of a multipart object. */
+  readonly etag: string
+  readonly content: Content
+  readonly modifiedMs: number
+  readonly attributes: Attributes
+  readonly checksum?: Checksum
+  /** Multipart only: how many parts. Their sizes and checksums are in the manifest. */
+  readonly parts?: number
+  /** Set on what a pipeline wrote: the job that ran the user code, and the datum. */
+  readonly origin?: Origin
+}
+
+export interface Origin {
+  readonly job: string
+  readonly datum: string
+}
+
+/** An entry in its place: with its path and version. */
+export interface FileEntry extends Entry {
+  readonly path: Path
+  readonly version: VersionId
+}
+
+export type CommitState = 'open' | 'sealed' | 'finished' | 'failed'
+
+export interface CommitRef {
+  readonly repo: RepoName
+  readonly commit: CommitId
+}
+
+/** Why a commit failed. `unrunnable`: something it was to be computed from failed (`because`). */
+export interface CommitFailure {
+  readonly kind: 'failed' | 'unrunnable' | 'stopped'
+  readonly reason: string
+  readonly because?: CommitRef
+}
+
+export interface Commit {
+  readonly id: CommitId
+  readonly repo: RepoName
+  /** The branch it was made on; kept after that branch is gone. */
+  readonly branch: BranchName
+  readonly state: CommitState
+  /** First parent first. Set when the commit is sealed; empty for the first commit of a branch. */
+  readonly parents: readonly CommitId[]
+  /** Its place among the commits of its branch, from 1. */
+  readonly ordinal: number
+  readonly root: TreeHash
+  readonly startedMs: number
+  /** When it finished or failed. */
+  readonly finishedMs?: number
+  /** All files of the tree; markers (`dir/`, 0 bytes) are not counted. Of an open commit: as of its parent. */
+  readonly files: number
+  readonly sizeBytes: number
+  readonly message: string
+  /** The keys that wrote into it, in order of name. */
+  readonly authors: readonly string[]
+  /** True while `commit start` holds it open. */
+  readonly pinned: boolean
+  /** True for what a pipeline makes. */
+  readonly derived: boolean
+  readonly failure?: CommitFailure
+}
+
+export interface Provenance extends CommitRef {
+  readonly branch: BranchName
+  /** True if the commit was computed from it directly, false if by way of another. */
+  readonly direct: boolean
+}
+
+export interface Repo {
+  readonly name: RepoName
+  readonly description: string
+  readonly createdMs: number
+  readonly defaultBranch: BranchName
+  /** True if a pipeline's output goes here. */
+  readonly derived: boolean
+}
+
+/** A repo with its branches and the size of its default branch's head. */
+export interface RepoInfo extends Repo {
+  readonly branches: readonly BranchName[]
+  readonly sizeBytes: number
+  readonly files: number
+}
+
+export interface Branch {
+  readonly id: BranchId
+  readonly repo: RepoName
+  readonly name: BranchName
+  /** Newest finished commit; undefined until there is one. */
+  readonly head?: CommitId
+  /** The open batch that PUTs gather in now. */
+  readonly openCommit?: CommitId
+  readonly createdMs: number
+  /** The bucket name that it was created by (`images` or `master.images`). */
+  readonly bucket: string
+  /** Set when writes are refused: the reason, to be shown (the output of a pipeline). */
+  readonly readOnly?: string
+  /** True for the output branch of a pipeline. */
+  readonly derived: boolean
+}
+
+/** What reads address. */
+export type Target =
+  | { readonly kind: 'branch'; readonly repo: RepoName; readonly branch: BranchName }
+  | { readonly kind: 'commit'; readonly repo: RepoName; readonly commit: CommitId }
+
+/** The state of an addressed target that response headers are made of. */
+export interface TargetInfo {
+  readonly target: Target
+  readonly repo: RepoName
+  readonly branch: BranchName
+  /** Of a branch: the open batch, else the newest sealed commit, else the head. Undefined on a branch never written. */
+  readonly commit?: CommitId
+  readonly commitState?: CommitState
+  /** The pipeline's name if the commit is derived. */
+  readonly pipeline?: string
+  readonly provenance: readonly Provenance[]
+}
