@@ -1,3 +1,4 @@
+import { availableParallelism } from 'node:os'
 import { resolve } from 'node:path'
 import { InvalidConfig } from './errors.ts'
 
@@ -132,4 +133,9 @@ function readRootKey(env: Environment, used: Set<string>, problems: string[]): C
 function deepFreeze<T extends object>(value: T): T {
   for (const inner of Object.values(value)) if (typeof inner === 'object' && inner !== null) deepFreeze(inner)
   return Object.freeze(value)
+}
+
+/** The configuration of the server that this process is. Throws InvalidConfig. */
+export function configOfProcess(): Config {
+  return readConfig(process.env, { cpus: availableParallelism(), folder: process.cwd() })
 }

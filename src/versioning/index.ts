@@ -1,2 +1,6 @@
+export type { FileLayer } from './content/index.ts'
+export { versioningMigrations } from './history/index.ts'
 export * from './model/index.ts'
+export { openVersioning, type VersioningOptions } from './open.ts'
+export { EMPTY_TREE } from './tree/index.ts'
 export * from './versioning.ts'

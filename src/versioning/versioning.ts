@@ -234,6 +234,8 @@ export interface Derived {
   undefine(tx: Transaction, output: BranchAddress): Promise<void>
   /** Open output commits of all derived branches, oldest first, each with what it is computed from. */
   listOpen(): Promise<readonly OpenOutput[]>
+  /** While paused, no output commits are opened on it; it stays read-only. On the way back one is opened if its inputs moved. */
+  pause(tx: Transaction, output: BranchAddress, paused: boolean): Promise<{ readonly commit?: CommitId }>
   /** Opens a further output commit on the same inputs as `like` (rerun). */
   reopen(tx: Transaction, like: CommitId): Promise<CommitId>
   /**
@@ -345,8 +347,12 @@ export interface Versioning {
   resolve(repo: RepoName, name: string | undefined): Promise<Target>
   /** For response headers. */
   describe(target: Target): Promise<TargetInfo>
-  /** `revision` as above. Throws CommitNotFound, AmbiguousCommit. The commit may be in any state. */
-  resolveRevision(repo: RepoName, revision: string): Promise<CommitId>
+  /**
+   * `revision` as above. Throws CommitNotFound, AmbiguousCommit. The commit may be in any state. `settle` first seals the batch of a
+   * branch (not a pinned one) and waits until it is finished, so that the head holds all that was acknowledged: for commands that
+   * compare or move a branch.
+   */
+  resolveRevision(repo: RepoName, revision: string, options?: { settle?: boolean }): Promise<CommitId>
   /** By full id or unambiguous prefix, in any repo. */
   findCommit(id: string): Promise<CommitRef>
 
@@ -354,6 +360,11 @@ export interface Versioning {
   stat(target: Target, path: Path): Promise<FileEntry>
   list(target: Target, query: ListQuery): Promise<ListResult>
 
+  /**
+   * Says that a body for this branch is being received, until the returned function is called: a batch is not sealed as idle while
+   * a write is in flight. Never throws; safe to call for a branch that does not exist.
+   */
+  writing(at: BranchAddress): () => void
   /** Durable and visible when it resolves. Throws ReadOnly, ConditionFailed, BranchNotFound, StorageFull. */
   put(at: BranchAddress, write: FileWrite): Promise<ChangeResult>
   delete(

@@ -1,2 +1,3 @@
 export * from './errors.ts'
+export * from './names.ts'
 export * from './types.ts'

@@ -1,0 +1,5 @@
+export { ChunkChain } from './chunk-chain.ts'
+export { SignatureError, type SignatureErrorCode, signaturesEqual } from './errors.ts'
+export { presignUrl, type SignInput, signRequest } from './sign.ts'
+export { encodeRfc3986, parseRequestUrl, type RequestUrl } from './url.ts'
+export { type PayloadKind, type SignedRequest, type Verified, type VerifyOptions, verifyRequest } from './verify.ts'

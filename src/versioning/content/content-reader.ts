@@ -1,0 +1,114 @@
+import { Readable } from 'node:stream'
+import { CHUNK_BYTES, Corrupt, InvalidInput } from '../../kernel/index.ts'
+import type { Content } from '../model/index.ts'
+import type { ByteRange, StoredPart } from '../versioning.ts'
+import { keyOf } from './chunk-index.ts'
+import type { ChunkReader } from './chunk-reader.ts'
+import { Lru } from './lru.ts'
+import { Manifest } from './manifest.ts'
+
+/** Lists of lists: 16,384 entries each, so three levels are more than any object has. Damaged data must not recurse for ever. */
+const MAX_DEPTH = 8
+
+/** A stretch of one chunk or of inline bytes. */
+interface Stretch extends ByteRange {
+  readonly content: Exclude<Content, { kind: 'manifest' }>
+}
+
+interface ReadLimits {
+  readonly cachedManifestBytes: number
+  readonly readAhead: number
+  readonly readAheadTotal: number
+}
+
+const everything: ByteRange = { start: 0, end: Number.MAX_SAFE_INTEGER }
+
+/** Reads objects by way of their manifests. */
+export class ContentReader {
+  readonly #chunks: ChunkReader
+  readonly #manifests: Lru<string, Manifest>
+  readonly #limits: ReadLimits
+  #streams = 0
+
+  constructor(chunks: ChunkReader, limits: ReadLimits) {
+    this.#chunks = chunks
+    this.#limits = limits
+    this.#manifests = new Lru(limits.cachedManifestBytes, (manifest) => manifest.memoryBytes)
+  }
+
+  read(content: Content, range: ByteRange = everything): Readable {
+    return Readable.from(this.#checked(content, range), { objectMode: false })
+  }
+
+  async readBytes(content: Content, range: ByteRange = everything): Promise<Buffer> {
+    if (content.kind !== 'manifest') return this.#stretch({ content, ...range })
+    const { size } = await this.#manifest(content.sha256)
+    const length = Math.min(range.end, size) - Math.min(range.start, size)
+    if (length > CHUNK_BYTES)
+      throw new InvalidInput(`${length} bytes are too many to read at once; at most ${CHUNK_BYTES} are, or a stream`)
+    const stretches: Buffer[] = []
+    for await (const bytes of this.#checked(content, range)) stretches.push(bytes)
+    return Buffer.concat(stretches)
+  }
+
+  async parts(content: Content): Promise<readonly StoredPart[] | undefined> {
+    return content.kind === 'manifest' ? (await this.#manifest(content.sha256)).parts() : undefined
+  }
+
+  /** Yields what was checked, in order, with a few reads under way ahead of it. */
+  async *#checked(content: Content, range: ByteRange): AsyncGenerator<Buffer> {
+    const ahead: Promise<Buffer>[] = []
+    this.#streams++
+    try {
+      for await (const stretch of this.#stretches(content, range, 0)) {
+        const bytes = this.#stretch(stretch)
+        bytes.catch(() => {
+          // It is thrown where it is awaited; if the consumer leaves before, nobody wants to know.
+        })
+        ahead.push(bytes)
+        if (ahead.length > this.#readAhead()) yield await (ahead.shift() as Promise<Buffer>)
+      }
+      while (ahead.length > 0) yield await (ahead.shift() as Promise<Buffer>)
+    } finally {
+      this.#streams--
+      // Buffers must not be dropped while the thread pool still writes into them.
+      await Promise.allSettled(ahead)
+    }
+  }
+
+  #readAhead(): number {
+    const share = Math.floor(this.#limits.readAheadTotal / this.#streams)
+    return Math.max(1, Math.min(this.#limits.readAhead, share))
+  }
+
+  async *#stretches(content: Content, range: ByteRange, depth: number): AsyncGenerator<Stretch> {
+    if (range.start >= range.end) return
+    if (content.kind !== 'manifest') {
+      yield { content, ...range }
+      return
+    }
+    if (depth === MAX_DEPTH) throw new Corrupt('manifests refer to one another without end')
+    const manifest = await this.#manifest(content.sha256)
+    for (let i = manifest.indexAt(range.start); i < manifest.count && manifest.startOf(i) < range.end; i++) {
+      const { content: inner, size } = manifest.entry(i)
+      const start = Math.max(range.start - manifest.startOf(i), 0)
+      const end = Math.min(range.end - manifest.startOf(i), size)
+      if (inner.kind === 'manifest') yield* this.#stretches(inner, { start, end }, depth + 1)
+      else if (start < end) yield { content: inner, start, end }
+    }
+  }
+
+  async #stretch({ content, start, end }: Stretch): Promise<Buffer> {
+    const bytes = content.kind === 'inline' ? content.bytes : await this.#chunks.read(content.sha256)
+    return start === 0 && end >= bytes.length ? bytes : bytes.subarray(start, end)
+  }
+
+  async #manifest(sha256: Buffer): Promise<Manifest> {
+    const key = keyOf(sha256)
+    const known = this.#manifests.get(key)
+    if (known) return known
+    const manifest = new Manifest(await this.#chunks.read(sha256))
+    this.#manifests.set(key, manifest)
+    return manifest
+  }
+}

@@ -1,0 +1,183 @@
+import type { Readable } from 'node:stream'
+import { type Database, InvalidInput, type Log, randomHexId, type Transaction } from '../../kernel/index.ts'
+import type { Content as ContentRef } from '../model/index.ts'
+import type { ByteRange, ChunkPlace, ContentStore, ContentWriter, StagedContent, StoredPart } from '../versioning.ts'
+import { BodyWriter, type WriterParts } from './body-writer.ts'
+import { ChunkIndex } from './chunk-index.ts'
+import { ChunkReader } from './chunk-reader.ts'
+import { type ContentLimits, defaultLimits, MAX_RECORD_BYTES } from './content-limits.ts'
+import { ContentReader } from './content-reader.ts'
+import { type FileLayer, nodeFiles } from './files.ts'
+import { Health } from './health.ts'
+import { encodeParts, type PartPiece } from './manifest.ts'
+import { Packs } from './packs.ts'
+import type { RecordKind } from './record.ts'
+import { recover } from './recovery.ts'
+import { sha256Of } from './sha256.ts'
+import { SharedAppender } from './shared-appender.ts'
+import { OwnSink, sharedSink } from './sink.ts'
+import { BufferPool, Slots } from './slots.ts'
+
+/** The content store as the rest of this floor uses it. */
+export interface Content extends ContentStore {
+  /**
+   * Makes staged chunks findable, in the transaction that makes something refer to them: bytes first, pointer second. The transaction
+   * must commit or roll back as a whole (no savepoint around this alone).
+   */
+  publish(tx: Transaction, chunks: readonly ChunkPlace[]): Promise<void>
+  /** The content of a multipart object: refers to what its parts, published or in the same transaction, already are. */
+  manifestOfParts(parts: readonly PartPiece[]): Promise<StagedContent>
+  /** True from a write that failed for want of room until one succeeds. */
+  readonly full: boolean
+  /** Aborts writers, waits for what is being written, closes all files. */
+  close(): Promise<void>
+}
+
+export interface ContentOptions {
+  /** Holds the packs; made if its parent is there. */
+  readonly folder: string
+  readonly db: Database
+  readonly log: Log
+  readonly files?: FileLayer
+  readonly limits?: Partial<ContentLimits>
+  /** Called once, when the disk failed under a write or flush: the process must stop. */
+  readonly onFatal?: (error: Error) => void
+  /** 32 hex digits, never used before. */
+  readonly newName?: () => string
+}
+
+/**
+ * Opens the packs in `folder` whose index is in `db` (tables of `contentSchema`); one process at a time. Packs that were being written
+ * when the last process ended are brought into order first.
+ */
+export async function openContent(options: ContentOptions): Promise<Content> {
+  const { folder, db, log, files = nodeFiles, onFatal = () => {}, newName = randomHexId } = options
+  const limits = { ...defaultLimits, ...options.limits }
+  const health = new Health(log, onFatal)
+  const packs = new Packs({ folder, db, files, log, health, newName })
+  const index = new ChunkIndex(db, limits.cachedPlaces)
+  const open = await packs.load()
+  const current = await recover({ db, packs, index, log, packBytes: limits.packBytes }, open)
+  return new PackedContent({
+    packs,
+    index,
+    health,
+    limits,
+    log,
+    shared: new SharedAppender(packs, health, limits, current),
+  })
+}
+
+interface StoreParts {
+  readonly packs: Packs
+  readonly index: ChunkIndex
+  readonly health: Health
+  readonly limits: ContentLimits
+  readonly log: Log
+  readonly shared: SharedAppender
+}
+
+class PackedContent implements Content {
+  readonly #packs: Packs
+  readonly #index: ChunkIndex
+  readonly #health: Health
+  readonly #limits: ContentLimits
+  readonly #shared: SharedAppender
+  readonly #chunks: ChunkReader
+  readonly #reader: ContentReader
+  readonly #writerParts: WriterParts
+  readonly #writers = new Set<BodyWriter>()
+  /** Packs of one upload each that are durable, but not published. */
+  readonly #ownPacks = new Set<number>()
+  #closed = false
+
+  constructor(parts: StoreParts) {
+    const { packs, index, health, limits, log, shared } = parts
+    this.#packs = packs
+    this.#index = index
+    this.#health = health
+    this.#limits = limits
+    this.#shared = shared
+    const buffers = new BufferPool(limits.chunkBytes, limits.piecesInFlight)
+    this.#chunks = new ChunkReader({ index, packs, log, limits, buffers })
+    this.#reader = new ContentReader(this.#chunks, limits)
+    this.#writerParts = { index, health, limits, slots: new Slots(limits.piecesInFlight), buffers }
+  }
+
+  get full(): boolean {
+    return this.#health.full
+  }
+
+  async putBytes(bytes: Buffer, sha256?: Buffer): Promise<StagedContent> {
+    this.#checkOpen()
+    if (bytes.length > this.#limits.chunkBytes)
+      throw new InvalidInput(`${bytes.length} bytes are too many for one chunk: use a writer`)
+    if (bytes.length <= this.#limits.inlineBytes)
+      return { size: bytes.length, content: { kind: 'inline', bytes: Buffer.from(bytes) }, chunks: [] }
+    return this.#putRecord('chunk', bytes, bytes.length, sha256)
+  }
+
+  async #putRecord(kind: RecordKind, data: Buffer, size: number, verified?: Buffer): Promise<StagedContent> {
+    const sha256 = verified ?? (await sha256Of(data))
+    const published = await this.#index.findSound(sha256)
+    const chunks = published ? [] : [await this.#shared.append({ kind, sha256, data })]
+    return { size, content: { kind, sha256 }, chunks }
+  }
+
+  writer(options: { readonly expectedBytes?: number } = {}): ContentWriter {
+    this.#checkOpen()
+    const own = (options.expectedBytes ?? 0) >= this.#limits.ownPackBytes
+    const sink = own
+      ? new OwnSink(this.#packs, this.#health, this.#limits.flushEveryBytes, (pack) => this.#ownPacks.add(pack))
+      : sharedSink(this.#shared)
+    const writer = new BodyWriter(this.#writerParts, sink, (ended) => this.#writers.delete(ended))
+    this.#writers.add(writer)
+    return writer
+  }
+
+  async manifestOfParts(parts: readonly PartPiece[]): Promise<StagedContent> {
+    this.#checkOpen()
+    const manifest = encodeParts(parts)
+    if (manifest.length > MAX_RECORD_BYTES)
+      throw new InvalidInput(
+        `the list of ${parts.length} parts takes ${manifest.length} bytes, more than a manifest may have`,
+      )
+    const size = parts.reduce((sum, part) => sum + part.size, 0)
+    return this.#putRecord('manifest', manifest, size)
+  }
+
+  async publish(tx: Transaction, chunks: readonly ChunkPlace[]): Promise<void> {
+    if (chunks.length === 0) return
+    await this.#index.publish(tx, chunks)
+    if (this.#ownPacks.size === 0) return
+    const own = [...new Set(chunks.map(({ pack }) => pack))].filter((pack) => this.#ownPacks.has(pack))
+    for (const pack of own) {
+      await tx.run("UPDATE pack SET state = 'sealed' WHERE id = ?", [pack])
+      tx.afterCommit(() => this.#ownPacks.delete(pack))
+    }
+  }
+
+  read(content: ContentRef, range?: ByteRange): Readable {
+    return this.#reader.read(content, range)
+  }
+
+  readBytes(content: ContentRef, range?: ByteRange): Promise<Buffer> {
+    return this.#reader.readBytes(content, range)
+  }
+
+  parts(content: ContentRef): Promise<readonly StoredPart[] | undefined> {
+    return this.#reader.parts(content)
+  }
+
+  #checkOpen(): void {
+    if (this.#closed) throw new Error('the content store is closed')
+    this.#health.check()
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true
+    await Promise.all([...this.#writers].map((writer) => writer.abort()))
+    await this.#shared.close()
+    await this.#chunks.close()
+  }
+}

@@ -1,0 +1,153 @@
+import type { ChunkPlace } from '../versioning.ts'
+import type { OpenFile } from './files.ts'
+import type { Health } from './health.ts'
+import { FILE_HEADER_BYTES, fileHeader, type PackRecord, RECORD_HEADER_BYTES, writeRecordHeader } from './record.ts'
+
+/** Linux takes 1,024 buffers in one writev. */
+const MAX_BUFFERS = 1000
+/** Data up to this is copied behind its header: cheaper than one more buffer in writev. */
+const COPY_BYTES = 16_384
+
+export interface PackInfo {
+  readonly id: number
+  readonly name: string
+}
+
+/** The buffers that make up the records, and where each one's data will be. */
+function layOut(
+  pack: number,
+  records: readonly PackRecord[],
+  start: number,
+): { buffers: Buffer[]; places: ChunkPlace[] } {
+  const copied = (record: PackRecord) => (record.data.length <= COPY_BYTES ? record.data.length : 0)
+  const arena = Buffer.allocUnsafe(
+    records.reduce((sum, record) => sum + RECORD_HEADER_BYTES + copied(record), start === 0 ? FILE_HEADER_BYTES : 0),
+  )
+  const buffers: Buffer[] = []
+  const places: ChunkPlace[] = []
+  let from = 0
+  let at = start === 0 ? fileHeader().copy(arena) : 0
+  let offset = start + at
+  for (const record of records) {
+    const { data, sha256 } = record
+    writeRecordHeader(record, arena, at)
+    at += RECORD_HEADER_BYTES
+    offset += RECORD_HEADER_BYTES
+    places.push({ sha256, pack, offset, length: data.length })
+    offset += data.length
+    if (copied(record) > 0) {
+      at += data.copy(arena, at)
+    } else {
+      buffers.push(arena.subarray(from, at), data)
+      from = at
+    }
+  }
+  if (from < at) buffers.push(arena.subarray(from, at))
+  return { buffers, places }
+}
+
+/** Writes all of it, however little the system takes at a time. */
+async function writeAll(file: OpenFile, buffers: readonly Buffer[], position: number): Promise<number> {
+  let rest = buffers.filter((buffer) => buffer.length > 0)
+  let at = position
+  while (rest.length > 0) {
+    let written = await file.write(rest.slice(0, MAX_BUFFERS), at)
+    if (written <= 0) throw new Error('the system wrote nothing and said nothing')
+    at += written
+    let whole = 0
+    for (const buffer of rest) {
+      if (written < buffer.length) break
+      written -= buffer.length
+      whole++
+    }
+    rest = rest.slice(whole)
+    const [first] = rest
+    if (first && written > 0) rest[0] = first.subarray(written)
+  }
+  return at
+}
+
+/** Whoever asked has the error; this only keeps the order. */
+function settled(work: Promise<unknown>): Promise<unknown> {
+  return work.catch(() => {})
+}
+
+/** A pack that is being appended to. Appends are worked off one after the other; a flush does not hold up those behind it. */
+export class PackFile implements PackInfo {
+  readonly id: number
+  readonly name: string
+  readonly #file: OpenFile
+  readonly #health: Health
+  #end: number
+  #durableEnd: number
+  #appended: Promise<unknown> = Promise.resolve()
+  #synced: Promise<unknown> = Promise.resolve()
+
+  constructor(info: PackInfo, file: OpenFile, health: Health, end = 0) {
+    this.id = info.id
+    this.name = info.name
+    this.#file = file
+    this.#health = health
+    this.#end = end
+    this.#durableEnd = end
+  }
+
+  /** How long the file is with all that was appended. */
+  get end(): number {
+    return this.#end
+  }
+
+  /** How much of it a crash can't take away. */
+  get durableEnd(): number {
+    return this.#durableEnd
+  }
+
+  /** Written, but not durable before `sync`. Keeps the data until it resolves. */
+  append(records: readonly PackRecord[]): Promise<readonly ChunkPlace[]> {
+    const result = this.#appended.then(() =>
+      this.#guard(async () => {
+        const { buffers, places } = layOut(this.id, records, this.#end)
+        this.#end = await writeAll(this.#file, buffers, this.#end)
+        return places
+      }),
+    )
+    this.#appended = settled(result)
+    return result
+  }
+
+  /** All that was appended before is durable when it resolves. */
+  sync(): Promise<void> {
+    const result = Promise.all([this.#appended, this.#synced]).then(() =>
+      this.#guard(async () => {
+        const end = this.#end
+        await this.#file.datasync()
+        this.#durableEnd = end
+      }),
+    )
+    this.#synced = settled(result)
+    return result
+  }
+
+  /** Takes off all that is not durable; only when nothing else is under way. */
+  cutBack(): Promise<void> {
+    return this.#guard(async () => {
+      await this.#file.truncate(this.#durableEnd)
+      this.#end = this.#durableEnd
+      await this.#file.datasync()
+    })
+  }
+
+  async close(): Promise<void> {
+    await Promise.all([this.#appended, this.#synced])
+    await this.#file.close()
+  }
+
+  async #guard<Result>(work: () => Promise<Result>): Promise<Result> {
+    this.#health.check()
+    try {
+      return await work()
+    } catch (error) {
+      throw this.#health.packFailed(error)
+    }
+  }
+}

@@ -1,0 +1,251 @@
+import type { Database, Queries, Transaction } from '../../kernel/index.ts'
+import {
+  type Branch,
+  BranchExists,
+  type BranchId,
+  type BranchName,
+  BranchNotEmpty,
+  BranchNotFound,
+  type CommitId,
+  CommitNotFound,
+  InUse,
+  ReadOnly,
+  type Repo,
+  RepoExists,
+  type RepoInfo,
+  type RepoName,
+  RepoNotFound,
+} from '../model/index.ts'
+import { EMPTY_TREE } from '../tree/index.ts'
+import type { BranchAddress } from '../versioning.ts'
+import { unavailable } from './commits.ts'
+import type { BranchRow, Tables } from './schema.ts'
+
+type StoredBranch = Omit<BranchRow, 'id'> & { readonly id: number }
+
+/** The error of a write to a branch that takes none, or undefined. */
+export function readOnlyReason(at: BranchAddress, branch: { readonly pipeline: string | null }): ReadOnly | undefined {
+  if (branch.pipeline === null) return undefined
+  return new ReadOnly(
+    `${at.repo}@${at.branch} is the output of pipeline ${branch.pipeline} and is written by its jobs alone; write to one of its inputs`,
+    { repo: at.repo, branch: at.branch, pipeline: branch.pipeline },
+  )
+}
+
+export async function createRepo(
+  db: Database,
+  name: RepoName,
+  input: { description?: string; nowMs: number; defaultBranch: BranchName },
+): Promise<Repo> {
+  await db.write(async (tx) => {
+    if (await tx.get('SELECT 1 FROM repos WHERE name = ?', [name])) throw new RepoExists(name)
+    await insertRepo(tx, name, input)
+    // A repo without a branch could not be listed as a bucket.
+    await insertBranch(
+      tx,
+      { repo: name, branch: input.defaultBranch },
+      { nowMs: input.nowMs, bucket: `${input.defaultBranch}.${name}` },
+    )
+  })
+  return getRepo(db, name)
+}
+
+/** Makes the branch, and its repo, where they are missing. Returns whether it was made. */
+export async function ensureBranch(
+  tx: Transaction,
+  at: BranchAddress,
+  input: { nowMs: number; bucket: string; from?: CommitId },
+): Promise<boolean> {
+  if (await tx.get('SELECT 1 FROM branches WHERE repo = ? AND name = ?', [at.repo, at.branch])) {
+    if (input.from !== undefined) throw new BranchExists(at.repo, at.branch)
+    return false
+  }
+  if (!(await tx.get('SELECT 1 FROM repos WHERE name = ?', [at.repo]))) {
+    await insertRepo(tx, at.repo, { nowMs: input.nowMs, defaultBranch: at.branch })
+  }
+  await insertBranch(tx, at, input)
+  return true
+}
+
+async function insertRepo(
+  tx: Transaction,
+  name: RepoName,
+  input: { description?: string; nowMs: number; defaultBranch: BranchName },
+): Promise<void> {
+  await tx.run('INSERT INTO repos (name, description, created_ms, default_branch) VALUES (?, ?, ?, ?)', [
+    name,
+    input.description ?? '',
+    input.nowMs,
+    input.defaultBranch,
+  ])
+}
+
+async function insertBranch(
+  tx: Transaction,
+  at: BranchAddress,
+  input: { nowMs: number; bucket: string; from?: CommitId },
+): Promise<void> {
+  let root: string = EMPTY_TREE
+  if (input.from !== undefined) {
+    const from = await tx.get<{
+      id: string
+      repo: string
+      root: string
+      state: string
+      failure: string | null
+      kind: string
+    }>('SELECT id, repo, root, state, failure, kind FROM commits WHERE id = ? AND repo = ?', [input.from, at.repo])
+    if (!from) throw new CommitNotFound(`repo ${at.repo} has no commit ${input.from}`, { commit: input.from })
+    if (from.state !== 'finished') throw unavailable(from, 'own')
+    root = from.root
+  }
+  const from = input.from ?? null
+  await tx.run(
+    `INSERT INTO branches (repo, name, root, folded_seq, last_seq, tip, head, ordinals, created_ms, bucket)
+     VALUES (?, ?, ?, 0, 0, ?, ?, 0, ?, ?)`,
+    [at.repo, at.branch, root, from, from, input.nowMs, input.bucket],
+  )
+}
+
+export async function getBranch(queries: Queries, at: BranchAddress): Promise<Branch> {
+  const row = await queries
+    .kysely<Tables>()
+    .selectFrom('branches')
+    .selectAll()
+    .where('repo', '=', at.repo)
+    .where('name', '=', at.branch)
+    .executeTakeFirst()
+  if (!row) throw await missing(queries, at)
+  return branchOf(row)
+}
+
+export async function listBranches(queries: Queries, repo?: RepoName): Promise<readonly Branch[]> {
+  let select = queries.kysely<Tables>().selectFrom('branches').selectAll().orderBy('repo').orderBy('name')
+  if (repo !== undefined) select = select.where('repo', '=', repo)
+  const rows = await select.execute()
+  if (rows.length === 0 && repo !== undefined) await getRepo(queries, repo)
+  return rows.map(branchOf)
+}
+
+/** RepoNotFound or BranchNotFound, whichever it is. */
+export async function missing(queries: Queries, at: BranchAddress): Promise<RepoNotFound | BranchNotFound> {
+  const repo = await queries.get('SELECT 1 FROM repos WHERE name = ?', [at.repo])
+  return repo ? new BranchNotFound(at.repo, at.branch) : new RepoNotFound(at.repo)
+}
+
+function branchOf(row: StoredBranch): Branch {
+  const readOnly = readOnlyReason({ repo: row.repo as RepoName, branch: row.name as BranchName }, row)
+  return {
+    id: row.id as BranchId,
+    repo: row.repo as RepoName,
+    name: row.name as BranchName,
+    ...(row.head ? { head: row.head as CommitId } : {}),
+    ...(row.open_commit ? { openCommit: row.open_commit as CommitId } : {}),
+    createdMs: row.created_ms,
+    bucket: row.bucket,
+    ...(readOnly ? { readOnly: readOnly.message } : {}),
+    derived: row.pipeline !== null,
+  }
+}
+
+export async function getRepo(queries: Queries, name: RepoName): Promise<RepoInfo> {
+  const [repo] = await readRepos(queries, name)
+  if (!repo) throw new RepoNotFound(name)
+  return repo
+}
+
+export async function readRepos(queries: Queries, only?: RepoName): Promise<readonly RepoInfo[]> {
+  const rows = await queries.all<{
+    name: string
+    description: string
+    created_ms: number
+    default_branch: string
+    branches: string
+    derived: number
+    files: number | null
+    bytes: number | null
+  }>(
+    `SELECT r.name, r.description, r.created_ms, r.default_branch,
+            (SELECT json_group_array(name ORDER BY name) FROM branches WHERE repo = r.name) AS branches,
+            EXISTS (SELECT 1 FROM branches WHERE repo = r.name AND pipeline IS NOT NULL) AS derived, c.files, c.bytes
+     FROM repos AS r LEFT JOIN branches AS b ON b.repo = r.name AND b.name = r.default_branch
+     LEFT JOIN commits AS c ON c.id = b.head
+     WHERE (? IS NULL OR r.name = ?) ORDER BY r.name`,
+    [only ?? null, only ?? null],
+  )
+  return rows.map((row) => ({
+    name: row.name as RepoName,
+    description: row.description,
+    createdMs: row.created_ms,
+    defaultBranch: row.default_branch as BranchName,
+    derived: row.derived === 1,
+    branches: JSON.parse(row.branches) as BranchName[],
+    sizeBytes: row.bytes ?? 0,
+    files: row.files ?? 0,
+  }))
+}
+
+/** Removes the branch, and the repo with its last branch. `isEmpty` looks at the live view inside the transaction. */
+export async function deleteBranch(
+  tx: Transaction,
+  at: BranchAddress,
+  isEmpty: ((branchId: number) => Promise<boolean>) | undefined,
+): Promise<void> {
+  const branch = await tx.get<{ id: number; pipeline: string | null }>(
+    'SELECT id, pipeline FROM branches WHERE repo = ? AND name = ?',
+    [at.repo, at.branch],
+  )
+  if (!branch) throw await missing(tx, at)
+  await refuseInUse(tx, [branch.id], `${at.repo}@${at.branch}`)
+  if (isEmpty && !(await isEmpty(branch.id))) throw new BranchNotEmpty(at.repo, at.branch)
+  await removeBranchRows(tx, branch.id)
+  const rest = await tx.get<{ name: string }>('SELECT name FROM branches WHERE repo = ? ORDER BY id LIMIT 1', [at.repo])
+  if (!rest) return removeRepoRows(tx, at.repo)
+  await tx.run('UPDATE repos SET default_branch = ? WHERE name = ? AND default_branch = ?', [
+    rest.name,
+    at.repo,
+    at.branch,
+  ])
+}
+
+export async function deleteRepo(tx: Transaction, name: RepoName): Promise<void> {
+  if (!(await tx.get('SELECT 1 FROM repos WHERE name = ?', [name]))) throw new RepoNotFound(name)
+  const branches = await tx.all<{ id: number }>('SELECT id FROM branches WHERE repo = ?', [name])
+  const ids = branches.map((branch) => branch.id)
+  await refuseInUse(tx, ids, `repo ${name}`)
+  for (const id of ids) await removeBranchRows(tx, id)
+  await removeRepoRows(tx, name)
+}
+
+async function refuseInUse(tx: Transaction, branchIds: readonly number[], what: string): Promise<void> {
+  const users = await tx.all<{ pipeline: string }>(
+    `SELECT DISTINCT u.pipeline FROM json_each(?) AS wanted CROSS JOIN branches AS b ON b.id = wanted.value
+     LEFT JOIN branch_inputs AS i ON i.input_branch_id = b.id
+     CROSS JOIN branches AS u ON u.id = b.id OR u.id = i.branch_id WHERE u.pipeline IS NOT NULL ORDER BY u.pipeline`,
+    [JSON.stringify(branchIds)],
+  )
+  if (users.length === 0) return
+  const by = users.map((user) => user.pipeline)
+  throw new InUse(`${what} is used by pipeline ${by.join(', ')}; delete that first`, { by })
+}
+
+async function removeBranchRows(tx: Transaction, branchId: number): Promise<void> {
+  await tx.run('DELETE FROM parts WHERE upload_id IN (SELECT id FROM uploads WHERE branch_id = ?)', [branchId])
+  await tx.run('DELETE FROM uploads WHERE branch_id = ?', [branchId])
+  // A batch that was never finished goes with its branch; finished commits stay, others may be computed from them.
+  await tx.run(
+    "DELETE FROM changes WHERE branch_id = ?1 AND commit_id IN (SELECT id FROM commits WHERE branch_id = ?1 AND state IN ('open', 'sealed'))",
+    [branchId],
+  )
+  await tx.run("DELETE FROM commits WHERE branch_id = ? AND state IN ('open', 'sealed') AND kind <> 'derived'", [
+    branchId,
+  ])
+  await tx.run('DELETE FROM branch_inputs WHERE branch_id = ?', [branchId])
+  await tx.run('DELETE FROM branches WHERE id = ?', [branchId])
+}
+
+async function removeRepoRows(tx: Transaction, name: RepoName): Promise<void> {
+  await tx.run('DELETE FROM changes WHERE branch_id IN (SELECT DISTINCT branch_id FROM commits WHERE repo = ?)', [name])
+  await tx.run('DELETE FROM commits WHERE repo = ?', [name])
+  await tx.run('DELETE FROM repos WHERE name = ?', [name])
+}

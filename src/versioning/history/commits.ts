@@ -1,0 +1,134 @@
+import type { Queries } from '../../kernel/index.ts'
+import {
+  type BranchName,
+  type Commit,
+  type CommitFailure,
+  type CommitId,
+  CommitNotFound,
+  CommitUnavailable,
+  type Provenance,
+  type RepoName,
+  type TreeHash,
+} from '../model/index.ts'
+import type { CommitRow, Tables } from './schema.ts'
+
+/** Commits in one answer at most; there is `before` for the rest. */
+const MAX_COMMITS = 1000
+
+/** The commit with its authors. Throws CommitNotFound. */
+export async function getCommit(queries: Queries, repo: RepoName, id: CommitId): Promise<Commit> {
+  const row = await queries
+    .kysely<Tables>()
+    .selectFrom('commits')
+    .selectAll()
+    .where('id', '=', id)
+    .where('repo', '=', repo)
+    .executeTakeFirst()
+  if (!row) throw new CommitNotFound(`repo ${repo} has no commit ${id}`, { repo, commit: id })
+  const [commit] = await withAuthors(queries, [row])
+  return commit!
+}
+
+/** Newest first, in the order they were made. */
+export async function listCommits(
+  queries: Queries,
+  repo: RepoName,
+  query: { branch?: BranchName; limit?: number; before?: CommitId } = {},
+): Promise<readonly Commit[]> {
+  let select = queries
+    .kysely<Tables>()
+    .selectFrom('commits')
+    .selectAll()
+    .where('repo', '=', repo)
+    .orderBy('number', 'desc')
+    .limit(Math.min(query.limit ?? MAX_COMMITS, MAX_COMMITS))
+  if (query.branch !== undefined) select = select.where('branch', '=', query.branch)
+  if (query.before !== undefined) {
+    const before = query.before
+    select = select.where('number', '<', (eb) => eb.selectFrom('commits').select('number').where('id', '=', before))
+  }
+  return withAuthors(queries, await select.execute())
+}
+
+async function withAuthors(queries: Queries, rows: readonly CommitRow[]): Promise<readonly Commit[]> {
+  const authors = await queries.all<{ commit_id: string; name: string }>(
+    `SELECT a.commit_id, a.name FROM json_each(?) AS wanted
+     CROSS JOIN commit_authors AS a ON a.commit_id = wanted.value ORDER BY a.name`,
+    [JSON.stringify(rows.map((row) => row.id))],
+  )
+  const names = Map.groupBy(authors, (author) => author.commit_id)
+  return rows.map((row) => commitOf(row, names.get(row.id)?.map((author) => author.name) ?? []))
+}
+
+export function commitOf(row: CommitRow, authors: readonly string[]): Commit {
+  return {
+    id: row.id as CommitId,
+    repo: row.repo as RepoName,
+    branch: row.branch as BranchName,
+    state: row.state,
+    parents: row.parent ? [row.parent as CommitId] : [],
+    ordinal: row.ordinal,
+    root: row.root as TreeHash,
+    startedMs: row.started_ms,
+    ...(row.finished_ms === null ? {} : { finishedMs: row.finished_ms }),
+    files: row.files,
+    sizeBytes: row.bytes,
+    message: row.message,
+    authors,
+    pinned: row.pinned === 1,
+    derived: row.pipeline !== null,
+    ...(row.failure ? { failure: failureOf(row.failure) } : {}),
+  }
+}
+
+export function failureOf(json: string): CommitFailure {
+  return JSON.parse(json) as CommitFailure
+}
+
+/** Why a commit can't be read. `via` says how it was addressed: by its own id, or by another repo's commit. */
+export function unavailable(
+  row: { id: string; repo: string; state: string; failure: string | null; kind: string },
+  via: 'own' | 'propagation',
+): CommitUnavailable {
+  const data = { commit: row.id, repo: row.repo, state: row.state, via, derived: row.kind === 'derived' }
+  if (row.state === 'failed') {
+    const reason = row.failure ? failureOf(row.failure).reason : 'it failed'
+    return new CommitUnavailable(`commit ${row.id} of ${row.repo} failed: ${reason}`, { ...data, reason })
+  }
+  return new CommitUnavailable(
+    `commit ${row.id} of ${row.repo} is ${row.state}: it can be read when it is finished; flush waits for that`,
+    data,
+  )
+}
+
+/** What the commit was computed from, direct ones first. */
+export function provenanceOf(queries: Queries, commit: CommitId): Promise<Provenance[]> {
+  return queries
+    .all<{ repo: string; branch: string; commit: string; direct: number }>(
+      `SELECT p.upstream_repo AS repo, p.upstream_branch AS branch, p.upstream_id AS "commit", p.direct
+       FROM provenance AS p LEFT JOIN commits AS c ON c.id = p.upstream_id
+       WHERE p.commit_id = ? ORDER BY p.direct DESC, c.number`,
+      [commit],
+    )
+    .then((rows) => rows.map(provenanceRow))
+}
+
+/** Everything computed from the commit; creation order is topological. */
+export function subvenanceOf(queries: Queries, commit: CommitId): Promise<Provenance[]> {
+  return queries
+    .all<{ repo: string; branch: string; commit: string; direct: number }>(
+      `SELECT c.repo, c.branch, c.id AS "commit", p.direct FROM provenance AS p
+       CROSS JOIN commits AS c ON c.id = p.commit_id WHERE p.upstream_id = ? ORDER BY c.number`,
+      [commit],
+    )
+    .then((rows) => rows.map(provenanceRow))
+}
+
+function provenanceRow(row: { repo: string; branch: string; commit: string; direct: number }): Provenance {
+  return {
+    repo: row.repo as RepoName,
+    branch: row.branch as BranchName,
+    commit: row.commit as CommitId,
+    direct: row.direct === 1,
+  }
+}

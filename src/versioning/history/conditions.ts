@@ -1,0 +1,68 @@
+import type { Queries } from '../../kernel/index.ts'
+import { ConditionFailed, type Entry, type TreeHash } from '../model/index.ts'
+import { decodeEntry, decodeLeaf, lookupMany } from '../tree/index.ts'
+import type { WriteConditions } from '../versioning.ts'
+import type { HistoryContext } from './context.ts'
+
+/** What conditions look at. */
+export type Current = Pick<Entry, 'etag' | 'size' | 'modifiedMs'>
+
+export function currentOf(entry: Entry): Current {
+  return { etag: entry.etag, size: entry.size, modifiedMs: entry.modifiedMs }
+}
+
+/** The error of the first condition that does not hold, or undefined. */
+export function refusal(conditions: WriteConditions, current: Current | null): ConditionFailed | undefined {
+  const { ifNoneMatch, ifMatch, ifMatchSize, ifMatchModifiedMs } = conditions
+  if (ifNoneMatch === '*' && current) return failed('If-None-Match', 'there is a file of that name already')
+  if (ifMatch === undefined && ifMatchSize === undefined && ifMatchModifiedMs === undefined) return undefined
+  if (!current) {
+    return new ConditionFailed('there is no file of that name', { condition: 'If-Match', missing: true })
+  }
+  if (ifMatch !== undefined && ifMatch !== '*' && ifMatch !== current.etag) {
+    return failed('If-Match', `its ETag is "${current.etag}"`)
+  }
+  if (ifMatchSize !== undefined && ifMatchSize !== current.size) {
+    return failed('x-amz-if-match-size', `its size is ${current.size}`)
+  }
+  // HTTP dates have whole seconds.
+  if (ifMatchModifiedMs !== undefined && seconds(ifMatchModifiedMs) !== seconds(current.modifiedMs)) {
+    return failed('x-amz-if-match-last-modified-time', 'it was modified at another time')
+  }
+  return undefined
+}
+
+/** The live entries of these paths, read inside the transaction that decides by them; null where there is none. */
+export async function readCurrent(
+  queries: Queries,
+  { nodes }: Pick<HistoryContext, 'nodes'>,
+  branch: { readonly id: number; readonly root: string; readonly folded_seq: number },
+  paths: readonly string[],
+): Promise<Map<string, Current | null>> {
+  const rows = await queries.all<{ path: string; entry: Buffer | null }>(
+    `SELECT c.path, c.entry FROM json_each(?) AS wanted
+     CROSS JOIN changes AS c ON c.branch_id = ? AND c.path = wanted.value AND c.seq > ?
+     WHERE c.seq = (SELECT max(seq) FROM changes WHERE branch_id = c.branch_id AND path = c.path)`,
+    [JSON.stringify(paths), branch.id, branch.folded_seq],
+  )
+  const found = new Map<string, Current | null>()
+  for (const row of rows) found.set(row.path, row.entry ? currentOf(decodeEntry(row.entry)) : null)
+  const keys = paths
+    .filter((path) => !found.has(path))
+    .map((path) => Buffer.from(path))
+    .sort(Buffer.compare)
+  const items = await lookupMany(nodes, branch.root as TreeHash, keys)
+  for (const [index, key] of keys.entries()) {
+    const item = items[index]
+    found.set(key.toString(), item ? currentOf(decodeLeaf(item.key, item.value)) : null)
+  }
+  return found
+}
+
+function failed(condition: string, why: string): ConditionFailed {
+  return new ConditionFailed(`the condition ${condition} does not hold: ${why}`, { condition })
+}
+
+function seconds(ms: number): number {
+  return Math.floor(ms / 1000)
+}

@@ -1,0 +1,20 @@
+import type { BatchConfig, Clock, Database, Log } from '../../kernel/index.ts'
+import type { Content } from '../content/index.ts'
+import type { CommitId } from '../model/index.ts'
+import type { NodeStore } from '../tree/index.ts'
+import type { ChangeSignal } from './events.ts'
+import type { TreeWork } from './tree-work.ts'
+
+/** What the parts of this folder share. */
+export interface HistoryContext {
+  readonly db: Database
+  readonly content: Content
+  /** For reading; all trees are written by `treeWork`. */
+  readonly nodes: NodeStore
+  readonly treeWork: TreeWork
+  readonly clock: Clock
+  readonly log: Log
+  readonly batch: BatchConfig
+  readonly signal: ChangeSignal
+  readonly newCommitId: () => CommitId
+}

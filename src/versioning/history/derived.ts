@@ -1,0 +1,355 @@
+import { createHash } from 'node:crypto'
+import { createReadStream } from 'node:fs'
+import { open } from 'node:fs/promises'
+import { CHUNK_BYTES, type Transaction } from '../../kernel/index.ts'
+import {
+  BranchMoved,
+  type BranchName,
+  BranchNotFound,
+  type CommitFailure,
+  type CommitId,
+  type CommitRef,
+  Cycle,
+  type Entry,
+  InUse,
+  type Origin,
+  ReadOnly,
+  type RepoName,
+  RepoNotFound,
+  type TreeHash,
+} from '../model/index.ts'
+import { EMPTY_TREE, encodeEntry, encodeLeaf, type LeafItem, measure } from '../tree/index.ts'
+import type {
+  BranchAddress,
+  ChunkPlace,
+  DatumOutput,
+  Derived,
+  OpenOutput,
+  OutputFile,
+  StagedContent,
+} from '../versioning.ts'
+import { ensureBranch } from './branches.ts'
+import type { HistoryContext } from './context.ts'
+import { openOutput, propagateFrom } from './propagation.ts'
+
+/** The version of entries that are not part of any commit yet. */
+const NO_VERSION = { commit: '0'.repeat(32) as CommitId, seq: 0 }
+/** Output files read into memory at once by one datum. */
+const FILES_AT_ONCE = 4
+
+interface BranchIdentity {
+  readonly id: number
+  readonly head: string | null
+  readonly pipeline: string | null
+}
+
+/** Branches that a pipeline makes commits on. */
+export class DerivedBranches implements Derived {
+  readonly #context: HistoryContext
+
+  constructor(context: HistoryContext) {
+    this.#context = context
+  }
+
+  async define(
+    tx: Transaction,
+    { output, pipeline, inputs }: { output: BranchAddress; pipeline: string; inputs: readonly BranchAddress[] },
+  ): Promise<{ readonly commit?: CommitId }> {
+    const inputIds: number[] = []
+    for (const input of inputs) {
+      const { id } = await findBranch(tx, input)
+      if (!inputIds.includes(id)) inputIds.push(id)
+    }
+    const branch = await this.#claimOutput(tx, output, pipeline)
+    await refuseCycle(tx, branch.id, inputIds, output)
+    await tx.run('UPDATE branches SET pipeline = ?, paused = 0 WHERE id = ?', [pipeline, branch.id])
+    await tx.run('DELETE FROM branch_inputs WHERE branch_id = ?', [branch.id])
+    for (const [position, id] of inputIds.entries()) {
+      await tx.run('INSERT INTO branch_inputs (branch_id, input_branch_id, position) VALUES (?, ?, ?)', [
+        branch.id,
+        id,
+        position,
+      ])
+    }
+    tx.afterCommit(this.#context.signal.notify)
+    return this.#openFromHeads(tx, branch.id)
+  }
+
+  async undefine(tx: Transaction, output: BranchAddress): Promise<void> {
+    const branch = await findBranch(tx, output)
+    const open = await tx.all<{ id: string }>("SELECT id FROM commits WHERE branch_id = ? AND state = 'open'", [
+      branch.id,
+    ])
+    for (const { id } of open) {
+      await this.fail(tx, id as CommitId, { kind: 'stopped', reason: `pipeline ${branch.pipeline} was deleted` })
+    }
+    await tx.run('DELETE FROM branch_inputs WHERE branch_id = ?', [branch.id])
+    // From here it is an ordinary branch: its next commit goes on from its head.
+    await tx.run('UPDATE branches SET pipeline = NULL, paused = 0, tip = head WHERE id = ?', [branch.id])
+    tx.afterCommit(this.#context.signal.notify)
+  }
+
+  async pause(tx: Transaction, output: BranchAddress, paused: boolean): Promise<{ readonly commit?: CommitId }> {
+    const branch = await findBranch(tx, output)
+    await tx.run('UPDATE branches SET paused = ? WHERE id = ?', [paused ? 1 : 0, branch.id])
+    if (paused) return {}
+    const behind = await tx.get(
+      `SELECT 1 FROM branch_inputs AS i JOIN branches AS b ON b.id = i.input_branch_id
+       WHERE i.branch_id = ? AND b.head IS NOT NULL AND NOT EXISTS (
+         SELECT 1 FROM commits AS c JOIN provenance AS p ON p.commit_id = c.id
+         WHERE c.branch_id = i.branch_id AND p.upstream_id = b.head)`,
+      [branch.id],
+    )
+    if (!behind) return {}
+    tx.afterCommit(this.#context.signal.notify)
+    return this.#openFromHeads(tx, branch.id)
+  }
+
+  async listOpen(): Promise<readonly OpenOutput[]> {
+    const { db } = this.#context
+    const commits = await db.all<{
+      id: string
+      repo: string
+      branch: string
+      pipeline: string
+      ordinal: number
+      started_ms: number
+      base_id: string | null
+      base_root: string | null
+    }>(
+      `SELECT c.id, c.repo, c.branch, c.pipeline, c.ordinal, c.started_ms, base.id AS base_id, base.root AS base_root
+       FROM commits AS c LEFT JOIN commits AS base ON base.number = (
+         SELECT number FROM commits WHERE branch_id = c.branch_id AND ordinal < c.ordinal AND state = 'finished'
+         ORDER BY ordinal DESC LIMIT 1)
+       WHERE c.state = 'open' AND c.kind = 'derived' ORDER BY c.number`,
+    )
+    if (commits.length === 0) return []
+    const inputs = await db.all<{
+      output: string
+      id: string
+      repo: string
+      branch: string
+      state: OpenOutput['inputs'][number]['state']
+      root: string
+    }>(
+      `SELECT p.commit_id AS output, c.id, c.repo, c.branch, c.state, c.root FROM json_each(?) AS wanted
+       CROSS JOIN provenance AS p ON p.commit_id = wanted.value AND p.direct = 1
+       CROSS JOIN commits AS c ON c.id = p.upstream_id`,
+      [JSON.stringify(commits.map((commit) => commit.id))],
+    )
+    const byOutput = Map.groupBy(inputs, (input) => input.output)
+    return commits.map((row) => ({
+      commit: row.id as CommitId,
+      repo: row.repo as RepoName,
+      branch: row.branch as BranchName,
+      pipeline: row.pipeline,
+      ordinal: row.ordinal,
+      startedMs: row.started_ms,
+      ...(row.base_id ? { base: { commit: row.base_id as CommitId, root: row.base_root as TreeHash } } : {}),
+      inputs: (byOutput.get(row.id) ?? []).map((input) => ({
+        repo: input.repo as RepoName,
+        branch: input.branch as BranchName,
+        commit: input.id as CommitId,
+        state: input.state,
+        root: input.root as TreeHash,
+      })),
+    }))
+  }
+
+  async reopen(tx: Transaction, like: CommitId): Promise<CommitId> {
+    const row = await tx.get<{ branch_id: number }>('SELECT branch_id FROM commits WHERE id = ?', [like])
+    if (!row) throw new BranchMoved(`commit ${like} is gone`, { commit: like })
+    const origins = await tx.all<{ id: string }>('SELECT origin_id AS id FROM propagations WHERE commit_id = ?', [like])
+    const inputs = await tx.all<{ id: string; branch_id: number }>(
+      'SELECT c.id, c.branch_id FROM provenance AS p JOIN commits AS c ON c.id = p.upstream_id WHERE p.commit_id = ? AND p.direct = 1',
+      [like],
+    )
+    const originIds = origins.map((origin) => origin.id as CommitId)
+    const made = new Map(inputs.map((input) => [input.branch_id, input.id as CommitId]))
+    const commit = await openOutput(tx, this.#context, row.branch_id, originIds, made)
+    await propagateFrom(tx, this.#context, [row.branch_id], originIds, new Map([[row.branch_id, commit]]))
+    tx.afterCommit(this.#context.signal.notify)
+    return commit
+  }
+
+  async finish(tx: Transaction, commit: CommitId, root: TreeHash): Promise<void> {
+    const { files, bytes } = await this.#count(root)
+    const changed = await tx.run(
+      `UPDATE commits SET state = 'finished', root = ?, files = ?, bytes = ?, finished_ms = ?, parent = (
+         SELECT p.id FROM commits AS p WHERE p.branch_id = commits.branch_id AND p.ordinal < commits.ordinal
+           AND p.state = 'finished' ORDER BY p.ordinal DESC LIMIT 1)
+       WHERE id = ? AND state = 'open' AND kind = 'derived'`,
+      [root, files, bytes, this.#context.clock.now(), commit],
+    )
+    if (changed === 0) throw new BranchMoved(`output commit ${commit} is not open any more`, { commit })
+    // The head only moves forward: an older commit that ends later is read by its id.
+    await tx.run(
+      `UPDATE branches SET head = ?1, tip = ?1, root = ?2
+       WHERE id = (SELECT branch_id FROM commits WHERE id = ?1) AND coalesce((SELECT ordinal FROM commits WHERE id = branches.head), 0)
+         < (SELECT ordinal FROM commits WHERE id = ?1)`,
+      [commit, root],
+    )
+    tx.afterCommit(this.#context.signal.notify)
+  }
+
+  async fail(tx: Transaction, commit: CommitId, failure: CommitFailure): Promise<readonly CommitRef[]> {
+    const nowMs = this.#context.clock.now()
+    const end =
+      "UPDATE commits SET state = 'failed', failure = ?, finished_ms = ? WHERE id = ? AND state = 'open' AND kind = 'derived'"
+    if ((await tx.run(end, [JSON.stringify(failure), nowMs, commit])) === 0) return []
+    const own = await tx.get<{ repo: string }>('SELECT repo FROM commits WHERE id = ?', [commit])
+    const because: CommitRef = { repo: own?.repo as RepoName, commit }
+    const downstream = await tx.all<{ id: string; repo: string }>(
+      `SELECT c.id, c.repo FROM provenance AS p CROSS JOIN commits AS c ON c.id = p.commit_id
+       WHERE p.upstream_id = ? AND c.state = 'open' AND c.kind = 'derived' ORDER BY c.number`,
+      [commit],
+    )
+    const reason = `${because.repo}@${commit.slice(0, 12)} ${failure.kind === 'stopped' ? 'was stopped' : 'failed'}: ${failure.reason}`
+    const unrunnable: CommitFailure = { kind: failure.kind === 'stopped' ? 'stopped' : 'unrunnable', reason, because }
+    for (const { id } of downstream) await tx.run(end, [JSON.stringify(unrunnable), nowMs, id])
+    tx.afterCommit(this.#context.signal.notify)
+    return downstream.map(({ id, repo }) => ({ commit: id as CommitId, repo: repo as RepoName }))
+  }
+
+  async storeOutput(files: readonly OutputFile[], origin: Origin): Promise<DatumOutput> {
+    const items: LeafItem[] = []
+    const chunks: ChunkPlace[] = []
+    let sizeBytes = 0
+    for (let start = 0; start < files.length; start += FILES_AT_ONCE) {
+      const stored = await Promise.all(
+        files.slice(start, start + FILES_AT_ONCE).map((file) => this.#storeFile(file, origin)),
+      )
+      for (const { item, staged } of stored) {
+        items.push(item)
+        chunks.push(...staged.chunks)
+        sizeBytes += item.size
+      }
+    }
+    if (chunks.length > 0) await this.#context.db.write((tx) => this.#context.content.publish(tx, chunks))
+    const root = items.length === 0 ? EMPTY_TREE : await this.#context.treeWork.build(items)
+    return { root, files: files.length, sizeBytes }
+  }
+
+  async union(commit: CommitId, outputs: readonly TreeHash[], base: TreeHash): ReturnType<Derived['union']> {
+    return this.#context.treeWork.union({ commit, outputs, base })
+  }
+
+  async #storeFile(file: OutputFile, origin: Origin): Promise<{ item: LeafItem; staged: StagedContent }> {
+    const { staged, etag } = await this.#storeContent(file.diskPath)
+    const entry: Entry = {
+      size: staged.size,
+      etag,
+      content: staged.content,
+      modifiedMs: this.#context.clock.now(),
+      attributes: { metadata: {} },
+      origin,
+    }
+    const value = encodeLeaf(NO_VERSION, encodeEntry(entry))
+    return { item: { key: Buffer.from(file.path), size: staged.size, value }, staged }
+  }
+
+  async #storeContent(diskPath: string): Promise<{ staged: StagedContent; etag: string }> {
+    const { content } = this.#context
+    const handle = await open(diskPath, 'r')
+    try {
+      const { size } = await handle.stat()
+      const md5 = createHash('md5')
+      if (size <= CHUNK_BYTES) {
+        const bytes = await handle.readFile()
+        // The file is user code's: it may have grown since it was looked at.
+        if (bytes.length <= CHUNK_BYTES)
+          return { staged: await content.putBytes(bytes), etag: md5.update(bytes).digest('hex') }
+      }
+      const writer = content.writer({ expectedBytes: size })
+      try {
+        for await (const piece of createReadStream(diskPath, { highWaterMark: CHUNK_BYTES })) {
+          md5.update(piece as Buffer)
+          await writer.write(piece as Buffer)
+        }
+      } catch (error) {
+        await writer.abort()
+        throw error
+      }
+      return { staged: await writer.finish(), etag: md5.digest('hex') }
+    } finally {
+      await handle.close()
+    }
+  }
+
+  async #claimOutput(tx: Transaction, output: BranchAddress, pipeline: string): Promise<BranchIdentity> {
+    await ensureBranch(tx, output, { nowMs: this.#context.clock.now(), bucket: `${output.branch}.${output.repo}` })
+    const branch = await findBranch(tx, output)
+    const name = `${output.repo}@${output.branch}`
+    if (branch.pipeline !== null && branch.pipeline !== pipeline) {
+      throw new ReadOnly(`${name} is the output of pipeline ${branch.pipeline}; choose another output_branch`, {
+        by: branch.pipeline,
+      })
+    }
+    const foreign = await tx.get(
+      "SELECT 1 FROM commits WHERE branch_id = ? AND kind <> 'derived' UNION ALL SELECT 1 FROM uploads WHERE branch_id = ? AND state = 'open' LIMIT 1",
+      [branch.id, branch.id],
+    )
+    if (foreign)
+      throw new InUse(`${name} holds data that was written to it; a pipeline needs a branch of its own`, { by: name })
+    return branch
+  }
+
+  /** An output commit on the inputs' newest commits, those that are still open in a propagation included. */
+  async #openFromHeads(tx: Transaction, branchId: number): Promise<{ readonly commit?: CommitId }> {
+    const inputs = await tx.all<{ branch_id: number; newest: string | null }>(
+      `SELECT b.id AS branch_id, coalesce((
+         SELECT c.id FROM commits AS c WHERE c.branch_id = b.id AND c.kind = 'derived' AND c.state = 'open'
+         ORDER BY c.ordinal DESC LIMIT 1), b.head) AS newest
+       FROM branch_inputs AS i JOIN branches AS b ON b.id = i.input_branch_id WHERE i.branch_id = ?`,
+      [branchId],
+    )
+    const made = new Map<number, CommitId>()
+    for (const { branch_id, newest } of inputs) if (newest) made.set(branch_id, newest as CommitId)
+    if (made.size === 0) return {}
+    const origins = await tx.all<{ id: string }>(
+      `SELECT DISTINCT coalesce(p.origin_id, wanted.value) AS id FROM json_each(?) AS wanted
+       LEFT JOIN propagations AS p ON p.commit_id = wanted.value`,
+      [JSON.stringify([...made.values()])],
+    )
+    const originIds = origins.map((origin) => origin.id as CommitId)
+    const commit = await openOutput(tx, this.#context, branchId, originIds, made)
+    await propagateFrom(tx, this.#context, [branchId], originIds, new Map([[branchId, commit]]))
+    return { commit }
+  }
+
+  async #count(root: TreeHash): Promise<{ files: number; bytes: number }> {
+    const { objects, bytes } = await measure(this.#context.nodes, root)
+    return { files: objects, bytes }
+  }
+}
+
+async function findBranch(tx: Transaction, at: BranchAddress): Promise<BranchIdentity> {
+  const branch = await tx.get<BranchIdentity>('SELECT id, head, pipeline FROM branches WHERE repo = ? AND name = ?', [
+    at.repo,
+    at.branch,
+  ])
+  if (branch) return branch
+  if (!(await tx.get('SELECT 1 FROM repos WHERE name = ?', [at.repo]))) throw new RepoNotFound(at.repo)
+  throw new BranchNotFound(at.repo, at.branch)
+}
+
+async function refuseCycle(
+  tx: Transaction,
+  outputId: number,
+  inputIds: readonly number[],
+  output: BranchAddress,
+): Promise<void> {
+  const upstream = await tx.all<{ id: number; repo: string; name: string }>(
+    `WITH RECURSIVE up (id) AS (
+       SELECT value FROM json_each(?)
+       UNION SELECT i.input_branch_id FROM up JOIN branch_inputs AS i ON i.branch_id = up.id
+     )
+     SELECT b.id, b.repo, b.name FROM up JOIN branches AS b ON b.id = up.id`,
+    [JSON.stringify(inputIds)],
+  )
+  if (!upstream.some((branch) => branch.id === outputId)) return
+  const through = upstream.map((branch) => `${branch.repo}@${branch.name}`)
+  throw new Cycle(`${output.repo}@${output.branch} would depend on itself, through ${through.join(', ')}`, {
+    path: through,
+  })
+}

@@ -1,0 +1,106 @@
+import type { Queries } from '../../kernel/index.ts'
+import type { BranchName, CommitId, CommitRef, RepoName } from '../model/index.ts'
+import { AmbiguousCommit } from '../model/index.ts'
+import type { FlushCommit, FlushEvent, FlushVerdict } from '../versioning.ts'
+import { failureOf } from './commits.ts'
+import type { ChangeSignal } from './events.ts'
+import type { CommitRow } from './schema.ts'
+
+/** Another process may change things without this one being told. */
+const POLL_MS = 1_000
+/** Commits flushed by one call. */
+const MAX_FLUSHED = 100
+
+/**
+ * Waits until everything that follows from the commits has ended. The set is known once the commits themselves are finished, since
+ * that transaction opens all output commits.
+ */
+export async function* flushCommits(
+  db: Queries,
+  signal: ChangeSignal,
+  commits: readonly CommitRef[],
+  options: { timeoutMs?: number; signal?: AbortSignal },
+): AsyncGenerator<FlushEvent> {
+  if (commits.length > MAX_FLUSHED) throw new AmbiguousCommit(`at most ${MAX_FLUSHED} commits can be flushed at once`)
+  const deadlineMs = options.timeoutMs === undefined ? Number.POSITIVE_INFINITY : performance.now() + options.timeoutMs
+  const over = () => performance.now() >= deadlineMs || options.signal?.aborted === true
+  const subscription = signal.subscribe()
+  const wait = () =>
+    subscription.changed(Math.max(0, Math.min(POLL_MS, deadlineMs - performance.now())), options.signal)
+  try {
+    let flushed = await readAll(
+      db,
+      commits.map((commit) => commit.commit),
+    )
+    while (!flushed.every(isEnded) && !over()) {
+      await wait()
+      flushed = await readAll(
+        db,
+        commits.map((commit) => commit.commit),
+      )
+    }
+    const following = await readAll(db, await followers(db, commits))
+    yield { kind: 'waiting', flushed: commits, commits: following }
+    const open = new Map(following.map((commit) => [commit.commit, commit]))
+    const ended: FlushCommit[] = flushed.filter((commit) => commit.state === 'failed')
+    const unfinished = flushed.filter((commit) => !isEnded(commit))
+    for (;;) {
+      for (const commit of await readAll(db, [...open.keys()])) {
+        if (!isEnded(commit)) continue
+        open.delete(commit.commit)
+        ended.push(commit)
+        yield { kind: 'ended', commit }
+      }
+      if (open.size === 0 || over()) break
+      await wait()
+    }
+    const left = [...unfinished, ...(open.size > 0 ? await readAll(db, [...open.keys()]) : [])]
+    const branches = [...ended.map(verdictOf), ...left.map(timedOut)]
+    yield { kind: 'verdict', ok: branches.every((branch) => branch.verdict === 'finished'), branches }
+  } finally {
+    subscription.end()
+  }
+}
+
+/** In the order they were opened, which is topological; each once. */
+async function followers(db: Queries, commits: readonly CommitRef[]): Promise<readonly CommitId[]> {
+  const rows = await db.all<{ id: string }>(
+    `SELECT DISTINCT c.id, c.number FROM json_each(?) AS wanted CROSS JOIN provenance AS p ON p.upstream_id = wanted.value
+     CROSS JOIN commits AS c ON c.id = p.commit_id ORDER BY c.number`,
+    [JSON.stringify(commits.map((commit) => commit.commit))],
+  )
+  return rows.map((row) => row.id as CommitId)
+}
+
+async function readAll(db: Queries, ids: readonly CommitId[]): Promise<readonly FlushCommit[]> {
+  const rows = await db.all<CommitRow>(
+    `SELECT c.* FROM json_each(?) AS wanted CROSS JOIN commits AS c ON c.id = wanted.value ORDER BY c.number`,
+    [JSON.stringify(ids)],
+  )
+  return rows.map((row) => ({
+    repo: row.repo as RepoName,
+    branch: row.branch as BranchName,
+    commit: row.id as CommitId,
+    state: row.state,
+    ...(row.parent ? { parent: row.parent as CommitId } : {}),
+    startedMs: row.started_ms,
+    ...(row.finished_ms === null ? {} : { finishedMs: row.finished_ms }),
+    sizeBytes: row.bytes,
+    ...(row.failure ? { failure: failureOf(row.failure) } : {}),
+  }))
+}
+
+function isEnded(commit: FlushCommit): boolean {
+  return commit.state === 'finished' || commit.state === 'failed'
+}
+
+function verdictOf(commit: FlushCommit): FlushVerdict {
+  const at = { repo: commit.repo, branch: commit.branch, commit: commit.commit }
+  if (commit.state === 'finished') return { ...at, verdict: 'finished' }
+  return { ...at, verdict: commit.failure?.kind ?? 'failed', reason: commit.failure?.reason ?? 'it failed' }
+}
+
+function timedOut(commit: FlushCommit): FlushVerdict {
+  const at = { repo: commit.repo, branch: commit.branch, commit: commit.commit }
+  return { ...at, verdict: 'timed-out', reason: `it was still ${commit.state} when the time was over` }
+}

@@ -1,0 +1,208 @@
+import type { Generated } from 'kysely'
+import type { MigrationSet } from '../../kernel/index.ts'
+import { contentSchema } from '../content/index.ts'
+
+/** Rows as the queries of this folder see them. Hashes and ids are lower-case hex text, times are ms since 1970, flags 0 and 1. */
+export interface Tables {
+  store: { key: string; value: Buffer }
+  repos: { name: string; description: string; created_ms: number; default_branch: string }
+  branches: BranchRow
+  branch_inputs: { branch_id: number; input_branch_id: number; position: number }
+  commits: CommitRow & { number: Generated<number> }
+  commit_authors: { commit_id: string; name: string }
+  provenance: ProvenanceRow
+  propagations: { commit_id: string; origin_id: string }
+  changes: { branch_id: number; seq: number; commit_id: string; path: string; at_ms: number; entry: Buffer | null }
+  uploads: UploadRow
+  parts: PartRow
+}
+
+export interface BranchRow {
+  id: Generated<number>
+  repo: string
+  name: string
+  /** With the changes above `folded_seq` this is the live view. */
+  root: string
+  folded_seq: number
+  last_seq: number
+  open_commit: string | null
+  /** Newest sealed commit: the parent of the next one. */
+  tip: string | null
+  /** Newest finished commit. */
+  head: string | null
+  /** How many commits were made on it. */
+  ordinals: number
+  created_ms: number
+  bucket: string
+  /** The pipeline whose output it is. */
+  pipeline: string | null
+  paused: number
+}
+
+export interface CommitRow {
+  id: string
+  repo: string
+  branch_id: number
+  branch: string
+  ordinal: number
+  /** `batch`: its diff is its changes; `tree`: its tree was given (restore); `derived`: made by a pipeline. */
+  kind: 'batch' | 'tree' | 'derived'
+  state: 'open' | 'sealed' | 'finished' | 'failed'
+  parent: string | null
+  root: string
+  /** How far folding has come: the tree of the parent plus the changes up to this seq is `root`. */
+  folded_seq: number
+  /** Its changes are those above `from_seq`, up to and with `last_seq` (set when it is sealed). */
+  from_seq: number
+  last_seq: number | null
+  started_ms: number
+  finished_ms: number | null
+  files: number
+  bytes: number
+  message: string
+  pinned: number
+  pipeline: string | null
+  /** JSON of a CommitFailure. */
+  failure: string | null
+}
+
+export interface ProvenanceRow {
+  commit_id: string
+  upstream_id: string
+  upstream_repo: string
+  upstream_branch: string
+  direct: number
+}
+
+export interface UploadRow {
+  id: string
+  branch_id: number
+  path: string
+  attributes: string
+  algorithm: string | null
+  type: string | null
+  author: string | null
+  created_ms: number
+  state: 'open' | 'completed'
+  /** JSON of what Complete answered, so that asked again it answers the same. */
+  result: string | null
+}
+
+export interface PartRow {
+  upload_id: string
+  number: number
+  size: number
+  md5: string
+  /** The part's content and checksum, encoded as an entry. */
+  entry: Buffer
+  modified_ms: number
+}
+
+const history: readonly string[] = [
+  'CREATE TABLE store (key TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID',
+  `CREATE TABLE repos (
+    name TEXT PRIMARY KEY, description TEXT NOT NULL, created_ms INTEGER NOT NULL, default_branch TEXT NOT NULL
+  ) WITHOUT ROWID`,
+  `CREATE TABLE branches (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    repo TEXT NOT NULL REFERENCES repos (name),
+    name TEXT NOT NULL,
+    root TEXT NOT NULL,
+    folded_seq INTEGER NOT NULL,
+    last_seq INTEGER NOT NULL,
+    open_commit TEXT,
+    tip TEXT,
+    head TEXT,
+    ordinals INTEGER NOT NULL,
+    created_ms INTEGER NOT NULL,
+    bucket TEXT NOT NULL,
+    pipeline TEXT,
+    paused INTEGER NOT NULL DEFAULT 0,
+    UNIQUE (repo, name)
+  )`,
+  `CREATE TABLE branch_inputs (
+    branch_id INTEGER NOT NULL REFERENCES branches (id),
+    input_branch_id INTEGER NOT NULL REFERENCES branches (id),
+    position INTEGER NOT NULL,
+    PRIMARY KEY (branch_id, input_branch_id)
+  ) WITHOUT ROWID`,
+  'CREATE INDEX branch_inputs_by_input ON branch_inputs (input_branch_id)',
+  `CREATE TABLE commits (
+    number INTEGER PRIMARY KEY AUTOINCREMENT,
+    id TEXT NOT NULL UNIQUE,
+    repo TEXT NOT NULL,
+    branch_id INTEGER NOT NULL,
+    branch TEXT NOT NULL,
+    ordinal INTEGER NOT NULL,
+    kind TEXT NOT NULL CHECK (kind IN ('batch', 'tree', 'derived')),
+    state TEXT NOT NULL CHECK (state IN ('open', 'sealed', 'finished', 'failed')),
+    parent TEXT,
+    root TEXT NOT NULL,
+    folded_seq INTEGER NOT NULL,
+    from_seq INTEGER NOT NULL,
+    last_seq INTEGER,
+    started_ms INTEGER NOT NULL,
+    finished_ms INTEGER,
+    files INTEGER NOT NULL,
+    bytes INTEGER NOT NULL,
+    message TEXT NOT NULL,
+    pinned INTEGER NOT NULL DEFAULT 0,
+    pipeline TEXT,
+    failure TEXT
+  )`,
+  'CREATE UNIQUE INDEX commits_by_branch ON commits (branch_id, ordinal)',
+  'CREATE INDEX commits_by_repo ON commits (repo, number)',
+  "CREATE INDEX commits_unfinished ON commits (state, branch_id, ordinal) WHERE state IN ('open', 'sealed')",
+  'CREATE TABLE commit_authors (commit_id TEXT NOT NULL, name TEXT NOT NULL, PRIMARY KEY (commit_id, name)) WITHOUT ROWID',
+  `CREATE TABLE provenance (
+    commit_id TEXT NOT NULL,
+    upstream_id TEXT NOT NULL,
+    upstream_repo TEXT NOT NULL,
+    upstream_branch TEXT NOT NULL,
+    direct INTEGER NOT NULL,
+    PRIMARY KEY (commit_id, upstream_id)
+  ) WITHOUT ROWID`,
+  'CREATE INDEX provenance_by_upstream ON provenance (upstream_id)',
+  // Which root commits' propagation made an output commit.
+  'CREATE TABLE propagations (commit_id TEXT NOT NULL, origin_id TEXT NOT NULL, PRIMARY KEY (commit_id, origin_id)) WITHOUT ROWID',
+  'CREATE INDEX propagations_by_origin ON propagations (origin_id)',
+  // Kept after folding: they are the versions of the keys.
+  `CREATE TABLE changes (
+    branch_id INTEGER NOT NULL,
+    seq INTEGER NOT NULL,
+    commit_id TEXT NOT NULL,
+    path TEXT NOT NULL,
+    at_ms INTEGER NOT NULL,
+    entry BLOB,
+    PRIMARY KEY (branch_id, seq)
+  ) WITHOUT ROWID`,
+  'CREATE INDEX changes_by_path ON changes (branch_id, path, seq)',
+  `CREATE TABLE uploads (
+    id TEXT PRIMARY KEY,
+    branch_id INTEGER NOT NULL,
+    path TEXT NOT NULL,
+    attributes TEXT NOT NULL,
+    algorithm TEXT,
+    type TEXT,
+    author TEXT,
+    created_ms INTEGER NOT NULL,
+    state TEXT NOT NULL CHECK (state IN ('open', 'completed')),
+    result TEXT
+  ) WITHOUT ROWID`,
+  'CREATE INDEX uploads_by_path ON uploads (branch_id, path, id)',
+  `CREATE TABLE parts (
+    upload_id TEXT NOT NULL,
+    number INTEGER NOT NULL,
+    size INTEGER NOT NULL,
+    md5 TEXT NOT NULL,
+    entry BLOB NOT NULL,
+    modified_ms INTEGER NOT NULL,
+    PRIMARY KEY (upload_id, number)
+  ) WITHOUT ROWID`,
+]
+
+/** The metadata of repos, branches, commits and content. */
+export const versioningMigrations: MigrationSet = {
+  floor: 'versioning',
+  migrations: [{ version: 1, up: [...contentSchema, ...history] }],
+}

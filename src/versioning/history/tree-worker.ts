@@ -1,0 +1,168 @@
+import { parentPort, workerData } from 'node:worker_threads'
+import { type Database, DomainError, errorMessage, openSqlite, silentLog } from '../../kernel/index.ts'
+import { type CommitId, type Content, isMarker, type TreeHash } from '../model/index.ts'
+import {
+  apply,
+  build,
+  decodeLeaf,
+  EMPTY_TREE,
+  encodeEntry,
+  encodeLeaf,
+  type LeafItem,
+  lookupMany,
+  type NodeStore,
+  openNodeStore,
+  type TreeChange,
+  type TreeSettings,
+  treeCursor,
+} from '../tree/index.ts'
+import { stagedChange } from './overlay.ts'
+import type { FoldResult, TreeReply, TreeRequest, TreeWorkerData, UnionResult } from './tree-work.ts'
+
+/** Conflicts named in a failed job; the first few say enough. */
+const MAX_CONFLICTS = 20
+
+const { databaseFile, nodesFile, salt } = workerData as TreeWorkerData
+const settings: TreeSettings = { salt: Buffer.from(salt) }
+const port = parentPort!
+
+const db = await openSqlite({ file: databaseFile, log: silentLog })
+const nodesDb = await openSqlite({ file: nodesFile, log: silentLog })
+const store = openNodeStore(nodesDb)
+
+// One request at a time: the trees share the one writer of the nodes' file anyway.
+let tail: Promise<void> = Promise.resolve()
+port.on('message', ({ id, request }: { id: number; request: TreeRequest | undefined }) => {
+  tail = tail.then(() => (request ? answer(id, request) : close()))
+})
+
+async function answer(id: number, request: TreeRequest): Promise<void> {
+  let reply: TreeReply
+  try {
+    reply = { id, ok: true, result: await run(request) }
+  } catch (error) {
+    const code = error instanceof DomainError ? error.code : 'Error'
+    reply = { id, ok: false, code, message: errorMessage(error) }
+  }
+  port.postMessage(reply)
+}
+
+async function close(): Promise<void> {
+  await db.close()
+  await nodesDb.close()
+  port.close()
+}
+
+function run(request: TreeRequest): Promise<unknown> {
+  switch (request.kind) {
+    case 'fold':
+      return fold(db, store, request)
+    case 'build':
+      return build(
+        store,
+        settings,
+        request.items
+          .map(({ key, size, value }) => ({ key: Buffer.from(key), size, value: Buffer.from(value) }))
+          .sort((a, b) => Buffer.compare(a.key, b.key)),
+      )
+    case 'union':
+      return union(store, request)
+  }
+}
+
+async function fold(
+  database: Database,
+  nodes: NodeStore,
+  { branchId, base, fromSeq, toSeq }: Extract<TreeRequest, { kind: 'fold' }>,
+): Promise<FoldResult> {
+  const rows = await database.all<{ seq: number; commit_id: string; path: string; entry: Buffer | null }>(
+    'SELECT seq, commit_id, path, entry FROM changes WHERE branch_id = ? AND seq > ? AND seq <= ? ORDER BY seq',
+    [branchId, fromSeq, toSeq],
+  )
+  const newest = new Map<string, (typeof rows)[number]>()
+  for (const row of rows) newest.set(row.path, row)
+  const changes: TreeChange[] = [...newest.values()]
+    .map((row) => stagedChange(Buffer.from(row.path), row))
+    .sort((a, b) => Buffer.compare(a.key, b.key))
+  const before = await lookupMany(
+    nodes,
+    base,
+    changes.map((change) => change.key),
+  )
+  const root = await apply(nodes, settings, base, changes)
+  const counted = { files: 0, bytes: 0 }
+  for (const [index, change] of changes.entries()) {
+    count(counted, before[index], -1)
+    count(counted, change.item ?? undefined, 1)
+  }
+  return { root, ...counted }
+}
+
+function count(sum: { files: number; bytes: number }, item: LeafItem | undefined, sign: 1 | -1): void {
+  if (!item || (item.size === 0 && isMarker(item.key.toString(), 0))) return
+  sum.files += sign
+  sum.bytes += sign * item.size
+}
+
+async function union(
+  nodes: NodeStore,
+  { commit, outputs, base }: Extract<TreeRequest, { kind: 'union' }>,
+): Promise<UnionResult> {
+  const items: LeafItem[] = []
+  // One fingerprint can stand for several datums; its files come once.
+  for (const root of new Set(outputs)) for await (const item of all(nodes, root)) items.push(item)
+  items.sort((a, b) => Buffer.compare(a.key, b.key))
+  const conflicts = findConflicts(items)
+  if (conflicts.length > 0) return { kind: 'conflict', paths: conflicts }
+  const kept = treeCursor(nodes, base)
+  await kept.seek(Buffer.alloc(0))
+  let old = base === EMPTY_TREE ? undefined : await kept.next()
+  const result: LeafItem[] = []
+  const counted = { files: 0, bytes: 0 }
+  for (const [index, item] of items.entries()) {
+    while (old && Buffer.compare(old.key, item.key) < 0) old = await kept.next()
+    const same = old && Buffer.compare(old.key, item.key) === 0 && sameOutput(old, item)
+    result.push(same ? old! : withVersion(item, commit as CommitId, index + 1))
+    count(counted, item, 1)
+  }
+  const root = await build(nodes, settings, result)
+  return { kind: 'ok', root, files: counted.files, sizeBytes: counted.bytes }
+}
+
+async function* all(nodes: NodeStore, root: TreeHash): AsyncGenerator<LeafItem> {
+  const cursor = treeCursor(nodes, root)
+  await cursor.seek(Buffer.alloc(0))
+  for (let item = await cursor.next(); item; item = await cursor.next()) yield item
+}
+
+function findConflicts(sorted: readonly LeafItem[]): Extract<UnionResult, { kind: 'conflict' }>['paths'] {
+  const conflicts = []
+  for (let i = 1; i < sorted.length && conflicts.length < MAX_CONFLICTS; i++) {
+    const [one, other] = [sorted[i - 1]!, sorted[i]!]
+    if (Buffer.compare(one.key, other.key) !== 0) continue
+    const [a, b] = [decodeLeaf(one.key, one.value), decodeLeaf(other.key, other.value)]
+    conflicts.push({ path: b.path, datums: [a.origin?.datum ?? '', b.origin?.datum ?? ''] as const })
+  }
+  return conflicts
+}
+
+function withVersion(item: LeafItem, commit: CommitId, seq: number): LeafItem {
+  const { path: _path, version: _version, ...entry } = decodeLeaf(item.key, item.value)
+  return { ...item, value: encodeLeaf({ commit, seq }, encodeEntry(entry)) }
+}
+
+function sameOutput(old: LeafItem, item: LeafItem): boolean {
+  const a = decodeLeaf(old.key, old.value)
+  const b = decodeLeaf(item.key, item.value)
+  return (
+    a.size === b.size &&
+    sameContent(a.content, b.content) &&
+    a.origin?.datum === b.origin?.datum &&
+    a.origin?.job === b.origin?.job
+  )
+}
+
+function sameContent(a: Content, b: Content): boolean {
+  if (a.kind === 'inline') return b.kind === 'inline' && a.bytes.equals(b.bytes)
+  return a.kind === b.kind && a.sha256.equals((b as Extract<Content, { sha256: Buffer }>).sha256)
+}

@@ -1,0 +1,358 @@
+import { createHash, randomBytes } from 'node:crypto'
+import { MAX_LIST_KEYS, MAX_PARTS, MIN_PART_BYTES, type Transaction } from '../../kernel/index.ts'
+import {
+  type Attributes,
+  type BranchId,
+  type Checksum,
+  type CommitId,
+  type Entry,
+  InvalidPart,
+  InvalidPartOrder,
+  PartTooSmall,
+  type Path,
+  UploadNotFound,
+  type VersionId,
+} from '../model/index.ts'
+import { decodeEntry, encodeEntry } from '../tree/index.ts'
+import type {
+  BranchAddress,
+  ChangeResult,
+  PartInfo,
+  StagedContent,
+  UploadInfo,
+  Uploads,
+  WriteConditions,
+} from '../versioning.ts'
+import type { Batches } from './batches.ts'
+import { missing, readOnlyReason } from './branches.ts'
+import type { HistoryContext } from './context.ts'
+import type { PartRow, UploadRow } from './schema.ts'
+import type { Staging } from './staging.ts'
+
+type CompleteInput = Parameters<Uploads['complete']>[3]
+type Completed = Awaited<ReturnType<Uploads['complete']>>
+
+/** Multipart uploads: rows until Complete makes an ordinary change of them. */
+export class BranchUploads implements Uploads {
+  readonly #context: HistoryContext
+  readonly #staging: Staging
+  readonly #batches: Batches
+
+  constructor(context: HistoryContext, staging: Staging, batches: Batches) {
+    this.#context = context
+    this.#staging = staging
+    this.#batches = batches
+  }
+
+  async create(at: BranchAddress, input: Parameters<Uploads['create']>[1]): Promise<UploadInfo> {
+    const { db, clock } = this.#context
+    const info: UploadInfo = { ...input, id: randomBytes(24).toString('base64url'), createdMs: clock.now() }
+    await db.write(async (tx) => {
+      const branchId = await this.#writableBranch(tx, at)
+      await tx.run(
+        `INSERT INTO uploads (id, branch_id, path, attributes, algorithm, type, author, created_ms, state)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, 'open')`,
+        [
+          info.id,
+          branchId,
+          info.path,
+          JSON.stringify(info.attributes),
+          info.checksumAlgorithm ?? null,
+          info.checksumType ?? null,
+          info.author ?? null,
+          info.createdMs,
+        ],
+      )
+    })
+    this.#batches.uploadTouched(at, info.id)
+    return info
+  }
+
+  async get(at: BranchAddress, path: Path, id: string): Promise<UploadInfo> {
+    return uploadOf(await this.#row(at, path, id, 'open'))
+  }
+
+  async putPart(
+    at: BranchAddress,
+    path: Path,
+    id: string,
+    part: { number: number; staged: StagedContent; md5: string; checksum?: Checksum },
+  ): Promise<PartInfo> {
+    if (!Number.isInteger(part.number) || part.number < 1 || part.number > MAX_PARTS) {
+      throw new InvalidPart(`part numbers are 1 to ${MAX_PARTS}`, { number: part.number })
+    }
+    const modifiedMs = this.#context.clock.now()
+    const { staged, md5, checksum } = part
+    const entry = encodeEntry({
+      size: staged.size,
+      etag: md5,
+      content: staged.content,
+      modifiedMs,
+      attributes: { metadata: {} },
+      ...(checksum ? { checksum } : {}),
+    })
+    await this.#context.db.write(async (tx) => {
+      const open = await tx.get("SELECT 1 FROM uploads WHERE id = ? AND path = ? AND state = 'open'", [id, path])
+      if (!open) throw notFound(id)
+      await this.#context.content.publish(tx, staged.chunks)
+      await tx.run(
+        `INSERT INTO parts (upload_id, number, size, md5, entry, modified_ms) VALUES (?, ?, ?, ?, ?, ?)
+         ON CONFLICT (upload_id, number) DO UPDATE SET size = excluded.size, md5 = excluded.md5, entry = excluded.entry,
+           modified_ms = excluded.modified_ms`,
+        [id, part.number, staged.size, md5, entry, modifiedMs],
+      )
+    })
+    this.#batches.uploadTouched(at, id)
+    return { number: part.number, size: staged.size, md5, modifiedMs, ...(checksum ? { checksum } : {}) }
+  }
+
+  async listParts(
+    at: BranchAddress,
+    path: Path,
+    id: string,
+    page: { after: number; limit: number },
+  ): Promise<{ parts: readonly PartInfo[]; truncated: boolean }> {
+    await this.#row(at, path, id, 'open')
+    const limit = Math.min(page.limit, MAX_LIST_KEYS)
+    const rows = await this.#context.db.all<PartRow>(
+      'SELECT * FROM parts WHERE upload_id = ? AND number > ? ORDER BY number LIMIT ?',
+      [id, page.after, limit + 1],
+    )
+    return { parts: rows.slice(0, limit).map(partOf), truncated: rows.length > limit }
+  }
+
+  async list(
+    at: BranchAddress,
+    query: { prefix?: string; after?: { path: string; id?: string }; limit: number },
+  ): Promise<{ uploads: readonly UploadInfo[]; truncated: boolean }> {
+    const branchId = await this.#branch(at)
+    const limit = Math.min(query.limit, MAX_LIST_KEYS)
+    const prefix = query.prefix ?? ''
+    const { path, id } = query.after ?? { path: '' }
+    const rows = await this.#context.db.all<UploadRow>(
+      `SELECT * FROM uploads WHERE branch_id = ? AND state = 'open' AND substr(path, 1, ?) = ? AND path >= ?
+         AND (path > ? OR (? AND id > ?)) ORDER BY path, id LIMIT ?`,
+      [
+        branchId,
+        [...prefix].length,
+        prefix,
+        prefix,
+        path,
+        id === undefined ? 0 : 1,
+        id ?? '',
+        limit + 1,
+      ],
+    )
+    return { uploads: rows.slice(0, limit).map(uploadOf), truncated: rows.length > limit }
+  }
+
+  async complete(at: BranchAddress, path: Path, id: string, input: CompleteInput): Promise<Completed> {
+    const row = await this.#row(at, path, id)
+    const named = JSON.stringify(input.parts)
+    if (row.state === 'completed') return repeated(row, named)
+    const parts = await this.#namedParts(id, input.parts)
+    const staged = await this.#context.content.manifestOfParts(
+      parts.map((part) => {
+        const { content, checksum } = decodeEntry(part.entry)
+        return {
+          number: part.number,
+          size: part.size,
+          md5: part.md5,
+          content,
+          ...(checksum ? { checksum: checksum.value } : {}),
+        }
+      }),
+    )
+    const upload = uploadOf(row)
+    const etag = `${md5OfMd5s(parts)}-${parts.length}`
+    const entry: Entry = {
+      size: staged.size,
+      etag,
+      content: staged.content,
+      modifiedMs: this.#context.clock.now(),
+      attributes: upload.attributes,
+      parts: parts.length,
+      ...(input.checksum ? { checksum: input.checksum } : {}),
+    }
+    const change = await this.#change(at, path, {
+      entry,
+      staged,
+      id,
+      named,
+      author: upload.author,
+      conditions: input.conditions,
+    })
+    this.#batches.uploadEnded(at, id)
+    return { ...change, etag, size: staged.size, ...(input.checksum ? { checksum: input.checksum } : {}) }
+  }
+
+  async abort(at: BranchAddress, path: Path, id: string): Promise<void> {
+    await this.#row(at, path, id, 'open')
+    await this.#context.db.write(async (tx) => {
+      const removed = await tx.run("DELETE FROM uploads WHERE id = ? AND state = 'open'", [id])
+      if (removed === 0) throw notFound(id)
+      await tx.run('DELETE FROM parts WHERE upload_id = ?', [id])
+    })
+    this.#batches.uploadEnded(at, id)
+  }
+
+  async #change(
+    at: BranchAddress,
+    path: Path,
+    input: {
+      entry: Entry
+      staged: StagedContent
+      id: string
+      named: string
+      author: string | undefined
+      conditions: WriteConditions | undefined
+    },
+  ): Promise<ChangeResult> {
+    const { entry, staged, id } = input
+    // Of two Completes at once one does it; the other finds the upload gone in the same transaction that would have made the change.
+    const within = async (tx: Transaction, branch: BranchId, version: VersionId) => {
+      const open = await tx.run(
+        "UPDATE uploads SET state = 'completed', result = ? WHERE id = ? AND branch_id = ? AND state = 'open'",
+        [
+          JSON.stringify({
+            ...version,
+            named: input.named,
+            etag: entry.etag,
+            size: entry.size,
+            modifiedMs: entry.modifiedMs,
+            checksum: entry.checksum,
+          }),
+          id,
+          branch,
+        ],
+      )
+      if (open === 0) throw notFound(id)
+      await tx.run('DELETE FROM parts WHERE upload_id = ?', [id])
+    }
+    const [outcome] = await this.#staging.submit(at, [
+      { path, entry, chunks: staged.chunks, conditions: input.conditions, author: input.author, within },
+    ])
+    if (outcome!.kind === 'refused') throw outcome!.error
+    const { version, commit, modifiedMs } = outcome!.staged
+    return { version, commit, modifiedMs }
+  }
+
+  async #namedParts(id: string, named: CompleteInput['parts']): Promise<readonly PartRow[]> {
+    if (named.length === 0) throw new InvalidPart('a Complete must name at least one part')
+    const rows = await this.#context.db.all<PartRow>('SELECT * FROM parts WHERE upload_id = ? ORDER BY number', [id])
+    const byNumber = new Map(rows.map((row) => [row.number, row]))
+    let previous = 0
+    const parts: PartRow[] = []
+    for (const [index, { number, etag }] of named.entries()) {
+      if (number <= previous)
+        throw new InvalidPartOrder('the parts must be named in ascending order, each once', { number })
+      previous = number
+      const row = byNumber.get(number)
+      if (!row || row.md5 !== etag) {
+        throw new InvalidPart(`part ${number} was not uploaded, or its ETag is another`, { number, etag })
+      }
+      if (index < named.length - 1 && row.size < MIN_PART_BYTES) {
+        throw new PartTooSmall(
+          `part ${number} has ${row.size} bytes; every part but the last needs ${MIN_PART_BYTES}`,
+          {
+            number,
+            etag,
+            size: row.size,
+            minimum: MIN_PART_BYTES,
+          },
+        )
+      }
+      parts.push(row)
+    }
+    return parts
+  }
+
+  async #row(at: BranchAddress, path: Path, id: string, state?: 'open'): Promise<UploadRow> {
+    const row = await this.#context.db.get<UploadRow>(
+      `SELECT u.* FROM uploads AS u JOIN branches AS b ON b.id = u.branch_id
+       WHERE u.id = ? AND u.path = ? AND b.repo = ? AND b.name = ?`,
+      [id, path, at.repo, at.branch],
+    )
+    if (!row || (state && row.state !== state)) {
+      await this.#branch(at)
+      throw notFound(id)
+    }
+    return row
+  }
+
+  async #branch(at: BranchAddress): Promise<number> {
+    const { db } = this.#context
+    const row = await db.get<{ id: number }>('SELECT id FROM branches WHERE repo = ? AND name = ?', [
+      at.repo,
+      at.branch,
+    ])
+    if (!row) throw await missing(db, at)
+    return row.id
+  }
+
+  async #writableBranch(tx: Transaction, at: BranchAddress): Promise<number> {
+    const row = await tx.get<{ id: number; pipeline: string | null }>(
+      'SELECT id, pipeline FROM branches WHERE repo = ? AND name = ?',
+      [at.repo, at.branch],
+    )
+    if (!row) throw await missing(tx, at)
+    const refused = readOnlyReason(at, row)
+    if (refused) throw refused
+    return row.id
+  }
+}
+
+function notFound(id: string): UploadNotFound {
+  return new UploadNotFound(`there is no upload ${id}: it was completed, aborted or never begun`, { upload: id })
+}
+
+function md5OfMd5s(parts: readonly PartRow[]): string {
+  const hash = createHash('md5')
+  for (const part of parts) hash.update(part.md5, 'hex')
+  return hash.digest('hex')
+}
+
+/** A Complete asked again, by a client that did not hear the first answer. */
+function repeated(row: UploadRow, named: string): Completed {
+  const result = JSON.parse(row.result ?? '{}') as {
+    named: string
+    etag: string
+    size: number
+    modifiedMs: number
+    commit: CommitId
+    seq: number
+    checksum?: Checksum
+  }
+  if (result.named !== named) throw notFound(row.id)
+  return {
+    version: { commit: result.commit, seq: result.seq },
+    commit: result.commit,
+    modifiedMs: result.modifiedMs,
+    etag: result.etag,
+    size: result.size,
+    ...(result.checksum ? { checksum: result.checksum } : {}),
+  }
+}
+
+function uploadOf(row: UploadRow): UploadInfo {
+  return {
+    id: row.id,
+    path: row.path as Path,
+    attributes: JSON.parse(row.attributes) as Attributes,
+    createdMs: row.created_ms,
+    ...(row.algorithm ? { checksumAlgorithm: row.algorithm as Checksum['algorithm'] } : {}),
+    ...(row.type ? { checksumType: row.type as Checksum['type'] } : {}),
+    ...(row.author ? { author: row.author } : {}),
+  }
+}
+
+function partOf(row: PartRow): PartInfo {
+  const { checksum } = decodeEntry(row.entry)
+  return {
+    number: row.number,
+    size: row.size,
+    md5: row.md5,
+    modifiedMs: row.modified_ms,
+    ...(checksum ? { checksum } : {}),
+  }
+}

@@ -1,0 +1,106 @@
+import {
+  BranchNotFound,
+  CommitNotFound,
+  type FileEntry,
+  type Path,
+  PathNotFound,
+  type Target,
+  type TreeHash,
+  type VersionId,
+} from '../model/index.ts'
+import { decodeEntry, decodeLeaf, listPage, lookup, mergedCursor, treeCursor } from '../tree/index.ts'
+import type { ListQuery, ListResult } from '../versioning.ts'
+import { unavailable } from './commits.ts'
+import type { HistoryContext } from './context.ts'
+import { Overlays, type View } from './overlay.ts'
+
+/** Finished commits whose roots are remembered: they never change. */
+const MAX_REMEMBERED_ROOTS = 10_000
+/** A view that went stale is read again; writers can't make it stale for ever, since each try reads a newer one. */
+const MAX_VIEW_TRIES = 20
+
+/** Reading: of a branch through its live view, of a commit through its tree. */
+export class Views {
+  readonly #context: HistoryContext
+  readonly #overlays = new Overlays()
+  readonly #roots = new Map<string, TreeHash>()
+
+  constructor(context: HistoryContext) {
+    this.#context = context
+  }
+
+  stat(target: Target, path: Path): Promise<FileEntry> {
+    return target.kind === 'branch' ? this.#statBranch(target, path) : this.#statCommit(target, path)
+  }
+
+  async list(target: Target, query: ListQuery): Promise<ListResult> {
+    if (target.kind === 'commit') return listPage(treeCursor(this.#context.nodes, await this.rootOf(target)), query)
+    const { db, nodes } = this.#context
+    for (let attempt = 0; attempt < MAX_VIEW_TRIES; attempt++) {
+      const view = await this.#view(target)
+      const overlay = await this.#overlays.open(db, view)
+      if (overlay.kind === 'stale') continue
+      return listPage(mergedCursor(treeCursor(nodes, view.root as TreeHash), overlay.cursor), query)
+    }
+    throw new Error(`the view of ${target.repo}@${target.branch} kept moving`)
+  }
+
+  /** The tree of a finished commit. Throws CommitNotFound, CommitUnavailable. */
+  async rootOf(target: Extract<Target, { kind: 'commit' }>): Promise<TreeHash> {
+    const remembered = this.#roots.get(target.commit)
+    if (remembered) return remembered
+    const row = await this.#context.db.get<{
+      repo: string
+      root: string
+      state: 'open' | 'sealed' | 'finished' | 'failed'
+      kind: string
+      failure: string | null
+    }>('SELECT repo, root, state, kind, failure FROM commits WHERE id = ?', [target.commit])
+    if (!row || row.repo !== target.repo) {
+      throw new CommitNotFound(`repo ${target.repo} has no commit ${target.commit}`, { commit: target.commit })
+    }
+    if (row.state !== 'finished') throw unavailable({ ...row, id: target.commit }, 'own')
+    if (this.#roots.size >= MAX_REMEMBERED_ROOTS) this.#roots.clear()
+    this.#roots.set(target.commit, row.root as TreeHash)
+    return row.root as TreeHash
+  }
+
+  async #statCommit(target: Extract<Target, { kind: 'commit' }>, path: Path): Promise<FileEntry> {
+    return this.#fromTree(await this.rootOf(target), path)
+  }
+
+  // One statement gives the root and the newest staged change of the path: they belong to one view.
+  async #statBranch(target: Extract<Target, { kind: 'branch' }>, path: Path): Promise<FileEntry> {
+    const row = await this.#context.db.get<{
+      root: string
+      seq: number | null
+      commit_id: string | null
+      entry: Buffer | null
+    }>(
+      `SELECT b.root, c.seq, c.commit_id, c.entry FROM branches AS b
+       LEFT JOIN changes AS c ON c.branch_id = b.id AND c.path = ? AND c.seq > b.folded_seq
+       WHERE b.repo = ? AND b.name = ? ORDER BY c.seq DESC LIMIT 1`,
+      [path, target.repo, target.branch],
+    )
+    if (!row) throw new BranchNotFound(target.repo, target.branch)
+    if (row.seq === null) return this.#fromTree(row.root as TreeHash, path)
+    if (!row.entry) throw new PathNotFound(path)
+    const version = { commit: row.commit_id, seq: row.seq } as VersionId
+    return { ...decodeEntry(row.entry), path, version }
+  }
+
+  async #fromTree(root: TreeHash, path: Path): Promise<FileEntry> {
+    const item = await lookup(this.#context.nodes, root, Buffer.from(path))
+    if (!item) throw new PathNotFound(path)
+    return decodeLeaf(item.key, item.value)
+  }
+
+  async #view(target: Extract<Target, { kind: 'branch' }>): Promise<View> {
+    const row = await this.#context.db.get<View>(
+      `SELECT id AS branchId, root, folded_seq AS foldedSeq, last_seq AS lastSeq FROM branches WHERE repo = ? AND name = ?`,
+      [target.repo, target.branch],
+    )
+    if (!row) throw new BranchNotFound(target.repo, target.branch)
+    return row
+  }
+}

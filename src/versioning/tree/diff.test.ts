@@ -1,0 +1,156 @@
+import assert from 'node:assert/strict'
+import { describe, it } from 'node:test'
+import fc from 'fast-check'
+import type { Origin } from '../model/index.ts'
+import { apply } from './apply.ts'
+import { build } from './build.ts'
+import { encodeEntry, encodeLeaf } from './codec.ts'
+import { diffTrees, type TreeDifference } from './diff.ts'
+import {
+  changeModel,
+  collect,
+  entryOf,
+  itemOf,
+  MemoryStore,
+  type Model,
+  put,
+  remove,
+  settings,
+  someChanges,
+  someCommit,
+  somePath,
+  sortedItems,
+} from './fixtures.ts'
+import { EMPTY_TREE } from './node.ts'
+import { createTrees } from './trees.ts'
+import type { LeafItem } from './types.ts'
+
+function plainDiff(before: Model, after: Model, prefix: string): TreeDifference[] {
+  const differences: TreeDifference[] = []
+  for (const path of new Set([...before.keys(), ...after.keys()])) {
+    const old = before.get(path)
+    const now = after.get(path)
+    if (!path.startsWith(prefix) || (old && now && old.size === now.size && old.value.equals(now.value))) continue
+    differences.push({ key: Buffer.from(path), ...(old && { before: old }), ...(now && { after: now }) })
+  }
+  return differences.sort((a, b) => a.key.compare(b.key))
+}
+
+describe('a diff', () => {
+  it('names what differs, and nothing else, in order, whichever way round', async () => {
+    await fc.assert(
+      fc.asyncProperty(
+        someChanges(150),
+        someChanges(30),
+        fc.oneof(fc.constantFrom('', 'a', '/'), somePath),
+        async (first, second, prefix) => {
+          const store = new MemoryStore()
+          const before: Model = new Map()
+          changeModel(before, first)
+          const after = new Map(before)
+          changeModel(after, second)
+          const old = await build(store, settings, sortedItems(before))
+          const now = await apply(store, settings, old, second)
+          const options = { prefix: Buffer.from(prefix) }
+          assert.deepEqual(await collect(diffTrees(store, old, now, options)), plainDiff(before, after, prefix))
+          assert.deepEqual(await collect(diffTrees(store, now, old, options)), plainDiff(after, before, prefix))
+          assert.deepEqual(
+            await collect(diffTrees(store, EMPTY_TREE, now, options)),
+            plainDiff(new Map(), after, prefix),
+          )
+        },
+      ),
+      { numRuns: 100 },
+    )
+  })
+
+  it('names what differs between trees that have nothing to do with each other', async () => {
+    await fc.assert(
+      fc.asyncProperty(someChanges(120), someChanges(20), async (first, second) => {
+        const store = new MemoryStore()
+        const before: Model = new Map()
+        const after: Model = new Map()
+        changeModel(before, first)
+        changeModel(after, second)
+        const old = await build(store, settings, sortedItems(before))
+        const now = await build(store, settings, sortedItems(after))
+        assert.deepEqual(await collect(diffTrees(store, old, now)), plainDiff(before, after, ''))
+      }),
+      { numRuns: 60 },
+    )
+  })
+
+  it('reads only the paths to what differs', async () => {
+    const store = new MemoryStore()
+    const items: LeafItem[] = Array.from({ length: 40_000 }, (_, i) => itemOf(`file-${String(i).padStart(6, '0')}`))
+    const root = await build(store, settings, items)
+    for (const changes of [
+      [put(itemOf('file-020000', { mark: 2 }))],
+      [put({ ...itemOf('file-020000'), size: 4 })],
+      [put(itemOf('a'))],
+      [put(itemOf('z'))],
+      [remove('file-012345'), put(itemOf('file-030000+'))],
+    ]) {
+      const other = await apply(store, settings, root, changes)
+      store.resetCounts()
+      assert.equal((await collect(diffTrees(store, root, other))).length, changes.length)
+      assert.ok(store.reads <= 12 * changes.length, `${store.reads} nodes read`)
+    }
+    store.resetCounts()
+    assert.deepEqual(await collect(diffTrees(store, root, root)), [])
+    assert.equal(store.reads, 0)
+  })
+
+  it('does not read what lies outside of its prefix', async () => {
+    const store = new MemoryStore()
+    const paths = Array.from({ length: 20_000 }, (_, i) => `${i % 2 ? 'b' : 'a'}/${String(i).padStart(6, '0')}`).sort()
+    const root = await build(
+      store,
+      settings,
+      paths.map((path) => itemOf(path)),
+    )
+    const other = await build(
+      store,
+      settings,
+      paths.map((path) => itemOf(path, { mark: path < 'b' ? 9 : 1 })),
+    )
+    store.resetCounts()
+    assert.deepEqual(await collect(diffTrees(store, root, other, { prefix: Buffer.from('b/') })), [])
+    assert.ok(store.reads < 20, `${store.reads} nodes read`)
+  })
+
+  it('counts version, time and origin only when it is strict', async () => {
+    const store = new MemoryStore()
+    const item = (path: string, seq: number, change: { modifiedMs?: number; origin?: Origin; etag?: string }) => {
+      const value = encodeLeaf({ commit: someCommit, seq }, encodeEntry(entryOf(change)))
+      return { key: Buffer.from(path), size: 3, value }
+    }
+    const before = await build(store, settings, [
+      item('content', 1, {}),
+      item('gone', 1, {}),
+      item('origin', 1, {}),
+      item('time', 1, {}),
+      item('version', 1, {}),
+    ])
+    const after = await build(store, settings, [
+      item('content', 1, { etag: 'ffffffffffffffffffffffffffffffff' }),
+      item('new', 1, {}),
+      item('origin', 1, { origin: { job: 'j', datum: 'd' } }),
+      item('time', 1, { modifiedMs: 5 }),
+      item('version', 2, {}),
+    ])
+    const show = async (strict?: boolean) =>
+      (await collect(createTrees(store).diff(before, after, { ...(strict && { strict }) }))).map(
+        ({ kind, path }) => `${kind} ${path}`,
+      )
+    assert.deepEqual(await show(), ['changed content', 'deleted gone', 'added new'])
+    assert.deepEqual(await show(true), [
+      'changed content',
+      'deleted gone',
+      'added new',
+      'changed origin',
+      'changed time',
+      'changed version',
+    ])
+  })
+})
