@@ -15,13 +15,12 @@ import {
   writeRecordHeader,
 } from './record.ts'
 
+const plain = { noNullPrototype: true } as const
 const hashes = fc.uint8Array({ minLength: 32, maxLength: 32 }).map((bytes) => Buffer.from(bytes))
+const inlineBytes = fc.uint8Array({ maxLength: 512 }).map((bytes) => Buffer.from(bytes))
 const contents: fc.Arbitrary<Content> = fc.oneof(
-  fc.record({ kind: fc.constantFrom('chunk' as const, 'manifest' as const), sha256: hashes }),
-  fc.record({
-    kind: fc.constant('inline' as const),
-    bytes: fc.uint8Array({ maxLength: 512 }).map((b) => Buffer.from(b)),
-  }),
+  fc.record({ kind: fc.constantFrom('chunk' as const, 'manifest' as const), sha256: hashes }, plain),
+  fc.record({ kind: fc.constant('inline' as const), bytes: inlineBytes }, plain),
 )
 const sizes = fc.oneof(fc.nat(1000), fc.integer({ min: 0, max: 2 ** 42 }))
 
@@ -35,7 +34,7 @@ describe('a manifest', () => {
         checksum: fc.base64String({ minLength: 4, maxLength: 48 }),
         content: contents,
       },
-      { requiredKeys: ['number', 'size', 'md5', 'content'] },
+      { requiredKeys: ['number', 'size', 'md5', 'content'], noNullPrototype: true },
     )
     fc.assert(
       fc.property(fc.array(part, { maxLength: 40 }), (parts) => {
@@ -58,7 +57,7 @@ describe('a manifest', () => {
   })
 
   it('of any number of pieces leads to all of them, in order', async () => {
-    const pieces = fc.array(fc.record({ size: sizes, content: contents }), { minLength: 1, maxLength: 60 })
+    const pieces = fc.array(fc.record({ size: sizes, content: contents }, plain), { minLength: 1, maxLength: 60 })
     await fc.assert(
       fc.asyncProperty(pieces, fc.integer({ min: 2, max: 9 }), async (list, most) => {
         const stored = new Map<string, Buffer>()

@@ -40,9 +40,9 @@ export async function readCurrent(
   paths: readonly string[],
 ): Promise<Map<string, Current | null>> {
   const rows = await queries.all<{ path: string; entry: Buffer | null }>(
-    `SELECT c.path, c.entry FROM json_each(?) AS wanted
-     CROSS JOIN changes AS c ON c.branch_id = ? AND c.path = wanted.value AND c.seq > ?
-     WHERE c.seq = (SELECT max(seq) FROM changes WHERE branch_id = c.branch_id AND path = c.path)`,
+    `SELECT c.path, c.entry FROM json_each(?1) AS wanted
+     CROSS JOIN changes AS c ON c.branch_id = ?2 AND c.seq = (
+       SELECT max(seq) FROM changes WHERE branch_id = ?2 AND path = wanted.value AND seq > ?3)`,
     [JSON.stringify(paths), branch.id, branch.folded_seq],
   )
   const found = new Map<string, Current | null>()

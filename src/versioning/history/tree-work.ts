@@ -95,6 +95,8 @@ class TreeWorkClient implements TreeWork {
     this.#closed = true
     const worker = this.#worker
     if (!worker) return
+    // Its database must be closed by itself: a worker torn down in the middle of that takes the process with it.
+    worker.ref()
     worker.postMessage({ id: 0, request: undefined })
     await new Promise<void>((resolve) => worker.once('exit', () => resolve()))
   }

@@ -77,9 +77,11 @@ export class Views {
       commit_id: string | null
       entry: Buffer | null
     }>(
+      // max() is found in the index by path alone; joined by path, the planner would walk the whole staging area by seq.
       `SELECT b.root, c.seq, c.commit_id, c.entry FROM branches AS b
-       LEFT JOIN changes AS c ON c.branch_id = b.id AND c.path = ? AND c.seq > b.folded_seq
-       WHERE b.repo = ? AND b.name = ? ORDER BY c.seq DESC LIMIT 1`,
+       LEFT JOIN changes AS c ON c.branch_id = b.id AND c.seq = (
+         SELECT max(seq) FROM changes WHERE branch_id = b.id AND path = ? AND seq > b.folded_seq)
+       WHERE b.repo = ? AND b.name = ?`,
       [path, target.repo, target.branch],
     )
     if (!row) throw new BranchNotFound(target.repo, target.branch)
