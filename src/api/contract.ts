@@ -1,0 +1,266 @@
+/**
+ * The JSON of the HTTP API `/v1`: what goes over the wire, and nothing else. Times are ISO 8601 in UTC with milliseconds, sizes are
+ * bytes, ids are lower-case hex. A field that is optional here is left out when there is nothing to say.
+ *
+ * Addresses in requests are `repo@revision`; a revision is a branch (its head: finished commits only), a commit id or an
+ * unambiguous prefix of 8 or more digits, each with any number of `^` (parent) and `^N`.
+ *
+ * Answers of kind *lines* are JSON lines (`application/x-ndjson`); empty lines keep the connection alive and are to be skipped;
+ * a line `{"error": …}` ends a stream that could not go on.
+ */
+
+export const API_PREFIX = '/v1'
+export const LINES_TYPE = 'application/x-ndjson'
+/** The largest JSON body that a request may have. */
+export const MAX_JSON_BYTES = 1024 * 1024
+
+export interface ErrorJson {
+  readonly error: { readonly code: string; readonly message: string; readonly data: Readonly<Record<string, unknown>> }
+}
+
+export interface CommitRefJson {
+  readonly repo: string
+  readonly commit: string
+}
+
+export interface VersionJson {
+  readonly version: string
+  readonly api: 'v1'
+}
+
+export interface HealthJson {
+  /** `full`: the storage is full, writes are refused until there is room again. */
+  readonly status: 'ok' | 'full'
+}
+
+export interface RepoJson {
+  readonly name: string
+  readonly description: string
+  readonly created: string
+  readonly defaultBranch: string
+  /** True if a pipeline's output goes here. */
+  readonly derived: boolean
+  readonly branches: readonly string[]
+  /** Of the default branch's head. */
+  readonly sizeBytes: number
+  readonly files: number
+}
+
+export interface BranchJson {
+  readonly repo: string
+  readonly name: string
+  /** Newest finished commit; null until there is one. */
+  readonly head: string | null
+  /** The batch that writes gather in now. */
+  readonly openCommit: string | null
+  readonly created: string
+  readonly bucket: string
+  /** Why writes are refused; null if they are not. */
+  readonly readOnly: string | null
+}
+
+export type CommitStateJson = 'open' | 'sealed' | 'finished' | 'failed'
+
+export interface CommitJson {
+  readonly id: string
+  readonly repo: string
+  readonly branch: string
+  readonly parents: readonly string[]
+  readonly state: CommitStateJson
+  readonly started: string
+  readonly finished: string | null
+  readonly sizeBytes: number
+  readonly files: number
+  readonly message: string
+  readonly authors: readonly string[]
+  /** Everything that it was computed from, directly or not. */
+  readonly provenance: readonly CommitRefJson[]
+  /** Only of a failed commit. */
+  readonly failure?: FailureJson
+}
+
+export interface FailureJson {
+  readonly kind: 'failed' | 'unrunnable' | 'stopped'
+  readonly reason: string
+  readonly because?: CommitRefJson
+}
+
+export interface ProvenanceJson extends CommitRefJson {
+  readonly branch: string
+  /** True if it was computed from it directly, false if by way of another. */
+  readonly direct: boolean
+}
+
+export interface FileJson {
+  readonly path: string
+  readonly sizeBytes: number
+  readonly etag: string
+  readonly contentType: string
+  readonly modified: string
+  /** `<commit>-<number>`: the versionId on the S3 endpoint. */
+  readonly version: string
+  readonly metadata: Readonly<Record<string, string>>
+  /** Only of what a pipeline wrote. */
+  readonly origin?: { readonly job: string; readonly datum: string }
+}
+
+export interface DirectoryJson {
+  /** Ends with the delimiter. */
+  readonly path: string
+  readonly files: number
+  readonly sizeBytes: number
+}
+
+export interface FilesJson {
+  readonly repo: string
+  /** The commit that the page is of: ask for the next page by it, so that all pages are of one state. */
+  readonly commit: string
+  readonly files: readonly FileJson[]
+  readonly directories: readonly DirectoryJson[]
+  /** Pass it as `after` for the next page; null on the last. */
+  readonly next: string | null
+}
+
+export interface WrittenJson {
+  readonly repo: string
+  readonly branch: string
+  readonly path: string
+  /** The open commit that the change is part of. */
+  readonly commit: string
+  readonly version: string
+  readonly etag: string
+  readonly sizeBytes: number
+}
+
+export interface DeletedJson {
+  readonly repo: string
+  readonly branch: string
+  readonly path: string
+  readonly commit: string
+  readonly version: string
+  /** False if there was no such file. */
+  readonly existed: boolean
+}
+
+/** A line of a diff, in path order. */
+export interface DifferenceJson {
+  readonly kind: 'added' | 'deleted' | 'changed'
+  readonly path: string
+  readonly before: FileJson | null
+  readonly after: FileJson | null
+}
+
+export type FlushVerdictKind = 'finished' | 'failed' | 'unrunnable' | 'stopped' | 'timed-out'
+
+/** A line of a flush: first `waiting`, then `ended` for each commit, last `verdict`. */
+export type FlushJson =
+  | { readonly kind: 'waiting'; readonly flushed: readonly CommitRefJson[]; readonly commits: readonly CommitJson[] }
+  | { readonly kind: 'ended'; readonly commit: CommitJson }
+  | { readonly kind: 'verdict'; readonly ok: boolean; readonly branches: readonly FlushVerdictJson[] }
+
+export interface FlushVerdictJson extends CommitRefJson {
+  readonly branch: string
+  readonly verdict: FlushVerdictKind
+  readonly reason?: string
+}
+
+export interface PipelineJson {
+  readonly name: string
+  readonly version: number
+  readonly description: string
+  readonly state: 'running' | 'stopped'
+  readonly created: string
+  readonly updated: string
+  readonly input: string
+  readonly outputBranch: string
+  readonly spec: unknown
+  readonly runner: string
+  readonly egressUrl?: string
+  readonly lastJob?: { readonly id: string; readonly state: JobStateJson }
+}
+
+export interface PipelineCreatedJson {
+  readonly pipeline: PipelineJson
+  /** How fields were mapped, one sentence each. */
+  readonly notes: readonly string[]
+}
+
+export type JobStateJson =
+  | 'created'
+  | 'starting'
+  | 'running'
+  | 'egressing'
+  | 'finishing'
+  | 'success'
+  | 'failure'
+  | 'killed'
+  | 'unrunnable'
+
+export interface JobJson {
+  readonly id: string
+  readonly pipeline: string
+  readonly specVersion: number
+  readonly state: JobStateJson
+  readonly outputCommit: string
+  readonly inputs: readonly CommitRefJson[]
+  readonly created: string
+  readonly started: string | null
+  readonly finished: string | null
+  readonly reason?: string
+  readonly datums: {
+    readonly total: number
+    readonly processed: number
+    readonly skipped: number
+    readonly failed: number
+    readonly recovered: number
+  }
+  readonly restarts: number
+  readonly egress?: EgressJson
+}
+
+export interface EgressJson {
+  readonly url: string
+  readonly state: 'waiting' | 'running' | 'success' | 'failed'
+  readonly filesTotal: number
+  readonly filesDone: number
+  readonly filesSkipped: number
+  readonly filesDeleted: number
+  readonly bytesTotal: number
+  readonly bytesDone: number
+  readonly attempts: number
+  readonly reason?: string
+}
+
+export interface DatumJson {
+  readonly id: string
+  readonly job: string
+  readonly state: 'starting' | 'running' | 'success' | 'failed' | 'recovered' | 'skipped'
+  readonly inputs: readonly string[]
+  readonly attempts: number
+  readonly exitCode: number | null
+  readonly started: string | null
+  readonly finished: string | null
+  readonly bytesIn: number
+  readonly bytesOut: number
+  readonly reason?: string
+  /** Why it ran or was reused. */
+  readonly why: string
+}
+
+export interface LogLineJson {
+  readonly at: string
+  readonly pipeline: string
+  readonly job: string
+  readonly datum?: string
+  readonly stream: 'stdout' | 'stderr' | 'system'
+  readonly text: string
+}
+
+/** A secret as it is shown: never its secret part. */
+export interface SecretJson {
+  readonly name: string
+  readonly accessKeyId: string
+  readonly endpoint?: string
+  readonly region?: string
+  readonly created: string
+}

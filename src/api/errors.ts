@@ -1,0 +1,115 @@
+import type { SecretExists, SecretNotFound } from '../cloud/index.ts'
+import {
+  type AccessDenied,
+  type Corrupt,
+  DomainError,
+  type InvalidInput,
+  type SignatureErrorCode,
+  type StorageFull,
+} from '../kernel/index.ts'
+import type { PipelinesError } from '../pipelines/index.ts'
+import type { VersioningError } from '../versioning/index.ts'
+import type { BodyCutOff, BodyMismatch, BodyTooLarge } from './body.ts'
+import type { ShuttingDown } from './lines.ts'
+
+export class RouteNotFound extends DomainError {
+  readonly code = 'RouteNotFound'
+  constructor(method: string, path: string) {
+    super(`there is no ${method} ${path}: /v1/openapi.json lists what there is`)
+  }
+}
+
+export class MethodNotAllowed extends DomainError {
+  readonly code = 'MethodNotAllowed'
+  constructor(method: string, path: string) {
+    super(`${path} can't be asked with ${method}: /v1/openapi.json lists what there is`)
+  }
+}
+
+/** The signature does not cover the body in the way that this route needs. */
+export class UnsignedBody extends DomainError {
+  readonly code = 'UnsignedBody'
+}
+
+/** What a route can end with that is not a fault of the server, by literal code; the compiler finds what is missing. */
+type ApiErrorCode =
+  | (InvalidInput | StorageFull | AccessDenied)['code']
+  | VersioningError['code']
+  | PipelinesError['code']
+  | (SecretExists | SecretNotFound)['code']
+  | SignatureErrorCode
+  | (BodyCutOff | BodyMismatch | BodyTooLarge | RouteNotFound | MethodNotAllowed | UnsignedBody | ShuttingDown)['code']
+  | Corrupt['code']
+
+const statusOfCode: Readonly<Record<ApiErrorCode, number>> = {
+  InvalidInput: 400,
+  InvalidName: 400,
+  InvalidPath: 400,
+  InvalidSpec: 400,
+  BodyMismatch: 400,
+  BodyCutOff: 400,
+  UnsignedBody: 400,
+  MalformedAuthorization: 400,
+  MalformedQueryAuthorization: 400,
+  MalformedUrl: 400,
+  SeveralAuthentications: 400,
+  UnsupportedSignatureVersion: 400,
+  DuplicateHeader: 400,
+  MissingPayloadHash: 400,
+  InvalidPayloadHash: 400,
+  InvalidSecurityToken: 400,
+  InvalidPart: 400,
+  InvalidPartOrder: 400,
+  PartTooSmall: 400,
+  Cycle: 400,
+
+  MissingAuthentication: 401,
+
+  UnknownAccessKey: 403,
+  SignatureMismatch: 403,
+  RequestTimeSkewed: 403,
+  RequestExpired: 403,
+  RequestNotYetValid: 403,
+  HeadersNotSigned: 403,
+  AccessDenied: 403,
+  ReadOnly: 403,
+
+  RouteNotFound: 404,
+  RepoNotFound: 404,
+  BranchNotFound: 404,
+  CommitNotFound: 404,
+  PathNotFound: 404,
+  UploadNotFound: 404,
+  PipelineNotFound: 404,
+  JobNotFound: 404,
+  DatumNotFound: 404,
+  SecretNotFound: 404,
+
+  MethodNotAllowed: 405,
+
+  RepoExists: 409,
+  BranchExists: 409,
+  BranchNotEmpty: 409,
+  AmbiguousCommit: 409,
+  AmbiguousJob: 409,
+  CommitUnavailable: 409,
+  BranchMoved: 409,
+  InUse: 409,
+  PipelineExists: 409,
+  SecretExists: 409,
+  StaleAttempt: 409,
+
+  ConditionFailed: 412,
+
+  BodyTooLarge: 413,
+
+  Corrupt: 500,
+
+  StorageFull: 503,
+  ShuttingDown: 503,
+}
+
+/** The status of an error that the caller is meant to see, or undefined if it is a fault of the server. */
+export function statusOf(error: DomainError): number | undefined {
+  return Object.hasOwn(statusOfCode, error.code) ? statusOfCode[error.code as ApiErrorCode] : undefined
+}

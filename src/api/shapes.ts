@@ -1,0 +1,212 @@
+import type { JsonSchema } from './fields.ts'
+
+/** The contract's types as JSON Schema, for the OpenAPI document; a test holds real answers against them. */
+
+const text: JsonSchema = { type: 'string' }
+const count: JsonSchema = { type: 'integer', minimum: 0 }
+const time: JsonSchema = { type: 'string', format: 'date-time' }
+const yes: JsonSchema = { type: 'boolean' }
+const textOrNull: JsonSchema = { type: ['string', 'null'] }
+const timeOrNull: JsonSchema = { type: ['string', 'null'], format: 'date-time' }
+const countOrNull: JsonSchema = { type: ['integer', 'null'] }
+const texts: JsonSchema = { type: 'array', items: text }
+const anything: JsonSchema = {}
+const oneOf = (...values: string[]): JsonSchema => ({ type: 'string', enum: values })
+const several = (items: JsonSchema): JsonSchema => ({ type: 'array', items })
+const named = (name: string): JsonSchema => ({ $ref: `#/components/schemas/${name}` })
+const dictionary: JsonSchema = { type: 'object', additionalProperties: text }
+
+function shape(required: Record<string, JsonSchema>, optional: Record<string, JsonSchema> = {}): JsonSchema {
+  return {
+    type: 'object',
+    properties: { ...required, ...optional },
+    required: Object.keys(required),
+    additionalProperties: false,
+  }
+}
+
+const jobState = oneOf(
+  'created',
+  'starting',
+  'running',
+  'egressing',
+  'finishing',
+  'success',
+  'failure',
+  'killed',
+  'unrunnable',
+)
+const datumState = oneOf('starting', 'running', 'success', 'failed', 'recovered', 'skipped')
+
+export const shapes = {
+  Error: shape({
+    error: shape({ code: text, message: text, data: { type: 'object', additionalProperties: true } }),
+  }),
+  Version: shape({ version: text, api: text }),
+  Health: shape({ status: oneOf('ok', 'full') }),
+  Document: { type: 'object', additionalProperties: true } satisfies JsonSchema,
+  CommitRef: shape({ repo: text, commit: text }),
+  Repo: shape({
+    name: text,
+    description: text,
+    created: time,
+    defaultBranch: text,
+    derived: yes,
+    branches: texts,
+    sizeBytes: count,
+    files: count,
+  }),
+  Branch: shape({
+    repo: text,
+    name: text,
+    head: textOrNull,
+    openCommit: textOrNull,
+    created: time,
+    bucket: text,
+    readOnly: textOrNull,
+  }),
+  Failure: shape({ kind: oneOf('failed', 'unrunnable', 'stopped'), reason: text }, { because: named('CommitRef') }),
+  Commit: shape(
+    {
+      id: text,
+      repo: text,
+      branch: text,
+      parents: texts,
+      state: oneOf('open', 'sealed', 'finished', 'failed'),
+      started: time,
+      finished: timeOrNull,
+      sizeBytes: count,
+      files: count,
+      message: text,
+      authors: texts,
+      provenance: several(named('CommitRef')),
+    },
+    { failure: named('Failure') },
+  ),
+  Provenance: shape({ repo: text, branch: text, commit: text, direct: yes }),
+  File: shape(
+    {
+      path: text,
+      sizeBytes: count,
+      etag: text,
+      contentType: text,
+      modified: time,
+      version: text,
+      metadata: dictionary,
+    },
+    { origin: shape({ job: text, datum: text }) },
+  ),
+  Directory: shape({ path: text, files: count, sizeBytes: count }),
+  Files: shape({
+    repo: text,
+    commit: text,
+    files: several(named('File')),
+    directories: several(named('Directory')),
+    next: textOrNull,
+  }),
+  Written: shape({
+    repo: text,
+    branch: text,
+    path: text,
+    commit: text,
+    version: text,
+    etag: text,
+    sizeBytes: count,
+  }),
+  Deleted: shape({ repo: text, branch: text, path: text, commit: text, version: text, existed: yes }),
+  Difference: shape({
+    kind: oneOf('added', 'deleted', 'changed'),
+    path: text,
+    before: { oneOf: [named('File'), { type: 'null' }] },
+    after: { oneOf: [named('File'), { type: 'null' }] },
+  }),
+  FlushVerdict: shape(
+    {
+      repo: text,
+      branch: text,
+      commit: text,
+      verdict: oneOf('finished', 'failed', 'unrunnable', 'stopped', 'timed-out'),
+    },
+    { reason: text },
+  ),
+  Flush: {
+    oneOf: [
+      shape({
+        kind: { type: 'string', const: 'waiting' },
+        flushed: several(named('CommitRef')),
+        commits: several(named('Commit')),
+      }),
+      shape({ kind: { type: 'string', const: 'ended' }, commit: named('Commit') }),
+      shape({ kind: { type: 'string', const: 'verdict' }, ok: yes, branches: several(named('FlushVerdict')) }),
+    ],
+  } satisfies JsonSchema,
+  Pipeline: shape(
+    {
+      name: text,
+      version: count,
+      description: text,
+      state: oneOf('running', 'stopped'),
+      created: time,
+      updated: time,
+      input: text,
+      outputBranch: text,
+      spec: anything,
+      runner: text,
+    },
+    { egressUrl: text, lastJob: shape({ id: text, state: jobState }) },
+  ),
+  PipelineCreated: shape({ pipeline: named('Pipeline'), notes: texts }),
+  Egress: shape(
+    {
+      url: text,
+      state: oneOf('waiting', 'running', 'success', 'failed'),
+      filesTotal: count,
+      filesDone: count,
+      filesSkipped: count,
+      filesDeleted: count,
+      bytesTotal: count,
+      bytesDone: count,
+      attempts: count,
+    },
+    { reason: text },
+  ),
+  Job: shape(
+    {
+      id: text,
+      pipeline: text,
+      specVersion: count,
+      state: jobState,
+      outputCommit: text,
+      inputs: several(named('CommitRef')),
+      created: time,
+      started: timeOrNull,
+      finished: timeOrNull,
+      datums: shape({ total: count, processed: count, skipped: count, failed: count, recovered: count }),
+      restarts: count,
+    },
+    { reason: text, egress: named('Egress') },
+  ),
+  Datum: shape(
+    {
+      id: text,
+      job: text,
+      state: datumState,
+      inputs: texts,
+      attempts: count,
+      exitCode: countOrNull,
+      started: timeOrNull,
+      finished: timeOrNull,
+      bytesIn: count,
+      bytesOut: count,
+      why: text,
+    },
+    { reason: text },
+  ),
+  LogLine: shape(
+    { at: time, pipeline: text, job: text, stream: oneOf('stdout', 'stderr', 'system'), text },
+    { datum: text },
+  ),
+  Secret: shape({ name: text, accessKeyId: text, created: time }, { endpoint: text, region: text }),
+}
+
+export type ShapeName = keyof typeof shapes

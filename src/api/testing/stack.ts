@@ -1,0 +1,78 @@
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { cloudMigrations, openSecretStore } from '../../cloud/index.ts'
+import {
+  type Config,
+  type Database,
+  InvalidInput,
+  migrate,
+  openSqlite,
+  readConfig,
+  silentLog,
+  systemClock,
+} from '../../kernel/index.ts'
+import { type EgressPort, openPipelines, type Pipelines, pipelineMigrations } from '../../pipelines/index.ts'
+import { openVersioning, type Versioning, versioningMigrations } from '../../versioning/index.ts'
+import { type Api, createApi } from '../server.ts'
+import { listen, testKey, testKeys } from './requests.ts'
+
+/** The API over the real floors below it, on a data folder of its own. */
+export interface Stack {
+  readonly url: string
+  readonly folder: string
+  readonly versioning: Versioning
+  readonly pipelines: Pipelines
+  readonly api: Api
+  close(): Promise<void>
+}
+
+/** No test here pushes anything anywhere. */
+const noEgress: EgressPort = {
+  check: async () => {
+    throw new InvalidInput('there is no egress here')
+  },
+  request: async () => {},
+  status: async () => undefined,
+  cancel: async () => {},
+  onChange: () => () => {},
+}
+
+/** `idleMs`: after how long a batch seals by itself. */
+export async function openStack(options: { idleMs?: number } = {}): Promise<Stack> {
+  const folder = await mkdtemp(join(tmpdir(), 'sluice-api-'))
+  const env = { SLUICE_DATA: folder, SLUICE_BATCH_IDLE_MS: String(options.idleMs ?? 100) }
+  const config: Config = readConfig(env, { cpus: 2, folder })
+  const log = silentLog
+  const clock = systemClock
+  const databaseFile = join(folder, 'sluice.db')
+  const db: Database = await openSqlite({ file: databaseFile, log })
+  await migrate(db, [versioningMigrations, pipelineMigrations, cloudMigrations])
+  const onFatal = (error: Error) => {
+    throw error
+  }
+  const { batch } = config
+  const versioning = await openVersioning({ db, databaseFile, dataFolder: folder, batch, clock, log, onFatal })
+  const secrets = await openSecretStore({ db, keyFolder: folder, clock })
+  const scratchFolder = join(folder, 'scratch')
+  const pipelines = await openPipelines({ db, versioning, egress: noEgress, config, clock, log, scratchFolder })
+  await pipelines.startEngine()
+  const api = createApi({ versioning, pipelines, secrets, keys: testKeys, config, clock, log, version: '9.9.9' })
+  const url = await listen(api.server)
+  await writeFile(join(folder, 'root-key.json'), JSON.stringify(testKey))
+  await writeFile(join(folder, 'server.json'), JSON.stringify({ s3Url: 'http://127.0.0.1:9', apiUrl: url, pid: 0 }))
+  return {
+    url,
+    folder,
+    versioning,
+    pipelines,
+    api,
+    close: async () => {
+      await api.close()
+      await pipelines.stopEngine()
+      await versioning.close()
+      await db.close()
+      await rm(folder, { recursive: true, force: true })
+    },
+  }
+}

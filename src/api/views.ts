@@ -1,0 +1,232 @@
+import type { SecretInfo } from '../cloud/index.ts'
+import type { DatumInfo, JobInfo, LogLine, PipelineInfo } from '../pipelines/index.ts'
+import type {
+  Branch,
+  Commit,
+  CommitId,
+  Difference,
+  FileEntry,
+  FlushEvent,
+  FlushVerdict,
+  Provenance,
+  RepoInfo,
+  Versioning,
+} from '../versioning/index.ts'
+import type {
+  BranchJson,
+  CommitJson,
+  DatumJson,
+  DifferenceJson,
+  FileJson,
+  FlushJson,
+  FlushVerdictJson,
+  JobJson,
+  LogLineJson,
+  PipelineJson,
+  ProvenanceJson,
+  RepoJson,
+  SecretJson,
+} from './contract.ts'
+
+/** From the domain to the JSON of the contract. */
+
+const isoTime = (ms: number): string => new Date(ms).toISOString()
+const isoTimeOrNull = (ms: number | undefined): string | null => (ms === undefined ? null : isoTime(ms))
+
+export function repoJson(repo: RepoInfo): RepoJson {
+  return {
+    name: repo.name,
+    description: repo.description,
+    created: isoTime(repo.createdMs),
+    defaultBranch: repo.defaultBranch,
+    derived: repo.derived,
+    branches: repo.branches,
+    sizeBytes: repo.sizeBytes,
+    files: repo.files,
+  }
+}
+
+export function branchJson(branch: Branch): BranchJson {
+  return {
+    repo: branch.repo,
+    name: branch.name,
+    head: branch.head ?? null,
+    openCommit: branch.openCommit ?? null,
+    created: isoTime(branch.createdMs),
+    bucket: branch.bucket,
+    readOnly: branch.readOnly ?? null,
+  }
+}
+
+export function commitJson(commit: Commit, provenance: readonly Provenance[]): CommitJson {
+  const { failure } = commit
+  return {
+    id: commit.id,
+    repo: commit.repo,
+    branch: commit.branch,
+    parents: commit.parents,
+    state: commit.state,
+    started: isoTime(commit.startedMs),
+    finished: isoTimeOrNull(commit.finishedMs),
+    sizeBytes: commit.sizeBytes,
+    files: commit.files,
+    message: commit.message,
+    authors: commit.authors,
+    provenance: provenance.map(({ repo, commit }) => ({ repo, commit })),
+    ...(failure && {
+      failure: {
+        kind: failure.kind,
+        reason: failure.reason,
+        ...(failure.because && { because: { repo: failure.because.repo, commit: failure.because.commit } }),
+      },
+    }),
+  }
+}
+
+/** A commit with the provenance that its JSON shows. */
+export async function commitWithProvenance(versioning: Versioning, commit: Commit): Promise<CommitJson> {
+  return commitJson(commit, await versioning.provenance(commit.id))
+}
+
+export function provenanceJson({ repo, branch, commit, direct }: Provenance): ProvenanceJson {
+  return { repo, branch, commit, direct }
+}
+
+/** What S3 answers for an object whose type was never said. */
+const UNKNOWN_TYPE = 'binary/octet-stream'
+
+export function fileJson(entry: FileEntry): FileJson {
+  return {
+    path: entry.path,
+    sizeBytes: entry.size,
+    etag: entry.etag,
+    contentType: entry.attributes.contentType ?? UNKNOWN_TYPE,
+    modified: isoTime(entry.modifiedMs),
+    version: versionText(entry.version),
+    metadata: { ...entry.attributes.metadata },
+    ...(entry.origin && { origin: { job: entry.origin.job, datum: entry.origin.datum } }),
+  }
+}
+
+export function versionText(version: { commit: CommitId; seq: number }): string {
+  return `${version.commit}-${version.seq}`
+}
+
+export function differenceJson(difference: Difference): DifferenceJson {
+  const { kind, path } = difference
+  return {
+    kind,
+    path,
+    before: kind === 'added' ? null : fileJson(difference.before),
+    after: kind === 'deleted' ? null : fileJson(difference.after),
+  }
+}
+
+export async function flushJson(versioning: Versioning, event: FlushEvent): Promise<FlushJson> {
+  const whole = async (ref: { repo: Commit['repo']; commit: CommitId }) =>
+    commitWithProvenance(versioning, await versioning.getCommit(ref.repo, ref.commit))
+  switch (event.kind) {
+    case 'waiting': {
+      const flushed = event.flushed.map(({ repo, commit }) => ({ repo, commit }))
+      return { kind: 'waiting', flushed, commits: await Promise.all(event.commits.map(whole)) }
+    }
+    case 'ended':
+      return { kind: 'ended', commit: await whole(event.commit) }
+    case 'verdict':
+      return { kind: 'verdict', ok: event.ok, branches: event.branches.map(verdictJson) }
+  }
+}
+
+function verdictJson({ repo, branch, commit, verdict, reason }: FlushVerdict): FlushVerdictJson {
+  return { repo, branch, commit, verdict, ...(reason !== undefined && { reason }) }
+}
+
+export function pipelineJson(pipeline: PipelineInfo): PipelineJson {
+  return {
+    name: pipeline.name,
+    version: pipeline.version,
+    description: pipeline.description,
+    state: pipeline.state,
+    created: isoTime(pipeline.createdMs),
+    updated: isoTime(pipeline.updatedMs),
+    input: pipeline.input,
+    outputBranch: pipeline.outputBranch,
+    spec: pipeline.spec,
+    runner: pipeline.runner,
+    ...(pipeline.egressUrl !== undefined && { egressUrl: pipeline.egressUrl }),
+    ...(pipeline.lastJob && { lastJob: { id: pipeline.lastJob.id, state: pipeline.lastJob.state } }),
+  }
+}
+
+export function jobJson(job: JobInfo): JobJson {
+  const { total, processed, skipped, failed, recovered } = job.datums
+  return {
+    id: job.id,
+    pipeline: job.pipeline,
+    specVersion: job.specVersion,
+    state: job.state,
+    outputCommit: job.outputCommit,
+    inputs: job.inputs.map(({ repo, commit }) => ({ repo, commit })),
+    created: isoTime(job.createdMs),
+    started: isoTimeOrNull(job.startedMs),
+    finished: isoTimeOrNull(job.finishedMs),
+    ...(job.reason !== undefined && { reason: job.reason }),
+    datums: { total, processed, skipped, failed, recovered },
+    restarts: job.restarts,
+    ...(job.egress && { egress: egressJson(job.egress) }),
+  }
+}
+
+function egressJson(egress: NonNullable<JobInfo['egress']>): NonNullable<JobJson['egress']> {
+  return {
+    url: egress.url,
+    state: egress.state,
+    filesTotal: egress.filesTotal,
+    filesDone: egress.filesDone,
+    filesSkipped: egress.filesSkipped,
+    filesDeleted: egress.filesDeleted,
+    bytesTotal: egress.bytesTotal,
+    bytesDone: egress.bytesDone,
+    attempts: egress.attempts,
+    ...(egress.reason !== undefined && { reason: egress.reason }),
+  }
+}
+
+export function datumJson(datum: DatumInfo): DatumJson {
+  return {
+    id: datum.id,
+    job: datum.job,
+    state: datum.state,
+    inputs: datum.inputs,
+    attempts: datum.attempts,
+    exitCode: datum.exitCode ?? null,
+    started: isoTimeOrNull(datum.startedMs),
+    finished: isoTimeOrNull(datum.finishedMs),
+    bytesIn: datum.bytesIn,
+    bytesOut: datum.bytesOut,
+    ...(datum.reason !== undefined && { reason: datum.reason }),
+    why: datum.why,
+  }
+}
+
+export function logLineJson(line: LogLine): LogLineJson {
+  return {
+    at: isoTime(line.atMs),
+    pipeline: line.pipeline,
+    job: line.job,
+    ...(line.datum !== undefined && { datum: line.datum }),
+    stream: line.stream,
+    text: line.text,
+  }
+}
+
+/** Names every field it passes on, so that a secret part can't slip through. */
+export function secretJson(secret: SecretInfo): SecretJson {
+  return {
+    name: secret.name,
+    accessKeyId: secret.accessKeyId,
+    ...(secret.endpoint !== undefined && { endpoint: secret.endpoint }),
+    ...(secret.region !== undefined && { region: secret.region }),
+    created: isoTime(secret.createdMs),
+  }
+}

@@ -1,0 +1,43 @@
+import assert from 'node:assert/strict'
+import { describe, it } from 'node:test'
+import { baseOf, isCommitId, parseAddress, parseBranch, parseFile, parseRevision, parseTarget } from './address.ts'
+import { UsageError } from './errors.ts'
+
+describe('addresses', () => {
+  it('take repo, revision and path apart', () => {
+    assert.deepEqual(parseAddress('images'), { repo: 'images', revision: undefined, path: undefined })
+    assert.deepEqual(parseAddress('images@master^2:a/b.png'), {
+      repo: 'images',
+      revision: 'master^2',
+      path: 'a/b.png',
+    })
+    assert.deepEqual(parseFile('images@c721c4bb:x'), { repo: 'images', revision: 'c721c4bb', path: 'x' })
+  })
+
+  it('leave everything after the first colon to the path', () => {
+    assert.equal(parseFile('images@master:a:b@c').path, 'a:b@c')
+    assert.equal(parseFile('images@master:/a').path, '/a')
+  })
+
+  it('that lack a part are refused with what to write', () => {
+    assert.throws(() => parseAddress('@master'), UsageError)
+    assert.throws(() => parseAddress('images@'), UsageError)
+    assert.throws(() => parseRevision('images'), /images@BRANCH-OR-COMMIT/)
+    assert.throws(() => parseRevision('images@master:a'), /leave :a out/)
+    assert.throws(() => parseFile('images@master'), /repo@branch-or-commit:path/)
+    assert.throws(() => parseFile('images@master:'), UsageError)
+  })
+
+  it('that name a commit can not be written to', () => {
+    assert.throws(() => parseBranch('images@master^'), /only a branch/)
+    assert.throws(() => parseTarget('images@c721c4bb9a8046f3a7319ed97d256bb9:a'), /only a branch/)
+    assert.deepEqual(parseTarget('images@v1.x:a'), { repo: 'images', branch: 'v1.x', path: 'a' })
+  })
+
+  it('know a commit from a branch by its looks', () => {
+    assert.ok(isCommitId('c721c4bb'))
+    assert.ok(!isCommitId('c721c4b'))
+    assert.ok(!isCommitId('master'))
+    assert.equal(baseOf('master^^2'), 'master')
+  })
+})

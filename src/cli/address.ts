@@ -1,0 +1,66 @@
+import { UsageError } from './errors.ts'
+
+/** `repo@branch-or-commit:path`, taken apart; whether its parts are allowed names is for the server to say. */
+export interface Address {
+  readonly repo: string
+  readonly revision: string | undefined
+  readonly path: string | undefined
+}
+
+/** The path begins after the first colon: neither repos nor revisions can hold one. */
+export function parseAddress(text: string): Address {
+  const colon = text.indexOf(':')
+  const [front, path] = colon < 0 ? [text, undefined] : [text.slice(0, colon), text.slice(colon + 1)]
+  const at = front.indexOf('@')
+  const [repo, revision] = at < 0 ? [front, undefined] : [front.slice(0, at), front.slice(at + 1)]
+  if (repo === '') throw new UsageError(`${JSON.stringify(text)} names no repo: write repo@branch-or-commit:path`)
+  if (revision === '') throw new UsageError(`${JSON.stringify(text)} names no branch or commit after the @`)
+  return { repo, revision, path: path === '' ? undefined : path }
+}
+
+/** `repo@revision` without a path. */
+export function parseRevision(text: string): { repo: string; revision: string } {
+  const { repo, revision, path } = parseAddress(text)
+  if (revision === undefined) throw new UsageError(`${text} names no branch or commit: write ${repo}@BRANCH-OR-COMMIT`)
+  if (path !== undefined) throw new UsageError(`${text} names a path: leave :${path} out here`)
+  return { repo, revision }
+}
+
+/** `repo@branch`: where something is written. */
+export function parseBranch(text: string): { repo: string; branch: string } {
+  const { repo, revision } = parseRevision(text)
+  return { repo, branch: branchName(text, revision) }
+}
+
+/** `repo@revision:path` of one file. */
+export function parseFile(text: string): { repo: string; revision: string; path: string } {
+  const { repo, revision, path } = parseAddress(text)
+  if (revision === undefined || path === undefined) {
+    throw new UsageError(`${text} does not name a file: write repo@branch-or-commit:path`)
+  }
+  return { repo, revision, path }
+}
+
+/** `repo@branch[:path]` to write to. */
+export function parseTarget(text: string): { repo: string; branch: string; path: string | undefined } {
+  const { repo, revision, path } = parseAddress(text)
+  if (revision === undefined) throw new UsageError(`${text} names no branch: write repo@branch:path`)
+  return { repo, branch: branchName(text, revision), path }
+}
+
+/** What a revision starts from: `master` of `master^^`. */
+export function baseOf(revision: string): string {
+  return revision.split('^', 1)[0] ?? ''
+}
+
+/** Whether that is a commit's id or the beginning of one: branches never look so. */
+export function isCommitId(base: string): boolean {
+  return /^[0-9a-f]{8,32}$/.test(base)
+}
+
+function branchName(text: string, revision: string): string {
+  if (revision.includes('^') || isCommitId(revision)) {
+    throw new UsageError(`${text} names a commit: only a branch can be written to, as repo@branch`)
+  }
+  return revision
+}

@@ -1,0 +1,109 @@
+import { type Command, InvalidArgumentError } from 'commander'
+import type { CommitJson } from '../../api/contract.ts'
+import { parseAddress, parseBranch, parseRevision } from '../address.ts'
+import { type ApiClient, apiPath, queryString } from '../client.ts'
+import { UsageError } from '../errors.ts'
+import { ago, between, details, humanSize } from '../format.ts'
+import { type JsonOption, print, printJson, printList, type Session, withJson } from '../session.ts'
+
+const PAGE = 1000
+
+export function addCommitCommands(program: Command, session: Session): void {
+  const commit = program.command('commit').description('commits: snapshots of a repo')
+  commit
+    .command('start <repo@branch>')
+    .description('open a commit that gathers writes until it is finished; prints its id')
+    .option('-m, --message <text>', 'what it is about')
+    .action(async (address: string, options: { message?: string }) => {
+      const { repo, branch } = parseBranch(address)
+      const path = apiPath`/v1/repos/${repo}/branches/${branch}/start`
+      print(session, `${(await (await session.api()).post<CommitJson>(path, options)).id}\n`)
+    })
+  commit
+    .command('finish <repo@branch>')
+    .description('finish the open commit of a branch; prints its id when it can be read')
+    .option('-m, --message <text>', 'what it is about')
+    .action(async (address: string, options: { message?: string }) => {
+      const { repo, branch } = parseBranch(address)
+      const path = apiPath`/v1/repos/${repo}/branches/${branch}/finish`
+      print(session, `${(await (await session.api()).post<CommitJson>(path, options)).id}\n`)
+    })
+  withJson(commit.command('list <repo[@branch]>').description('list commits, newest first'))
+    .option('-n, --number <count>', 'at most so many', parseCount)
+    .action(async (address: string, options: JsonOption & { number?: number }) => {
+      const { repo, revision, path } = parseAddress(address)
+      if (path !== undefined) throw new UsageError(`write the repo or a branch of it, without :${path}`)
+      const commits = await listCommits(await session.api(), repo, revision, options.number ?? Number.POSITIVE_INFINITY)
+      printCommits(session, options, commits)
+    })
+  withJson(commit.command('inspect <repo@revision>').description('show a commit')).action(
+    async (address: string, options: JsonOption) => {
+      const { repo, revision } = parseRevision(address)
+      const found = await (await session.api()).get<CommitJson>(apiPath`/v1/repos/${repo}/commits/${revision}`)
+      if (options.json) return printJson(session, found)
+      print(session, details(describeCommit(found, session.now())))
+    },
+  )
+}
+
+/** `REPO ID PARENT STARTED DURATION SIZE` */
+export function printCommits(session: Session, options: JsonOption, commits: readonly CommitJson[]): void {
+  const now = session.now()
+  printList(session, options, commits, [
+    ['REPO', (item) => item.repo],
+    ['ID', (item) => item.id],
+    ['PARENT', (item) => item.parents[0] ?? '<none>'],
+    ['STARTED', (item) => ago(item.started, now)],
+    ['DURATION', (item) => (item.finished === null ? '-' : between(item.started, item.finished, now))],
+    ['SIZE', (item) => sizeOrState(item)],
+  ])
+}
+
+/** Only a finished commit has a size; of the others it matters more how they stand. */
+function sizeOrState(commit: CommitJson): string {
+  return commit.state === 'finished' ? humanSize(commit.sizeBytes) : commit.state
+}
+
+async function listCommits(
+  api: ApiClient,
+  repo: string,
+  branch: string | undefined,
+  count: number,
+): Promise<CommitJson[]> {
+  const commits: CommitJson[] = []
+  for (;;) {
+    const limit = Math.min(PAGE, count - commits.length)
+    const query = queryString({ branch, limit, before: commits.at(-1)?.id })
+    const page = await api.get<CommitJson[]>(apiPath`/v1/repos/${repo}/commits` + query)
+    commits.push(...page)
+    if (page.length < limit || commits.length >= count) return commits
+  }
+}
+
+function describeCommit(commit: CommitJson, nowMs: number): [string, string][] {
+  const pairs: [string, string][] = [
+    ['Commit', `${commit.repo}@${commit.id}`],
+    ['Branch', commit.branch],
+    ['Parent', commit.parents.join(', ') || '<none>'],
+    ['State', commit.state],
+    ['Started', `${ago(commit.started, nowMs)} (${commit.started})`],
+  ]
+  if (commit.finished !== null) {
+    pairs.push(['Finished', `${ago(commit.finished, nowMs)} (${commit.finished})`])
+    pairs.push(['Duration', between(commit.started, commit.finished, nowMs)])
+  }
+  pairs.push(['Size', `${humanSize(commit.sizeBytes)} in ${commit.files} file(s)`])
+  if (commit.message !== '') pairs.push(['Message', commit.message])
+  if (commit.authors.length > 0) pairs.push(['Authors', commit.authors.join(', ')])
+  if (commit.failure) pairs.push(['Failure', `${commit.failure.kind}: ${commit.failure.reason}`])
+  const provenance = commit.provenance.map((ref) => `${ref.repo}@${ref.commit}`)
+  pairs.push(['Provenance', provenance.join(', ') || '<none>'])
+  return pairs
+}
+
+/** A whole number of 1 or more, for commander. */
+export function parseCount(value: string): number {
+  const count = Number(value)
+  if (/^\d{1,9}$/.test(value) && count > 0) return count
+  throw new InvalidArgumentError('It must be a whole number of 1 or more.')
+}

@@ -1,0 +1,130 @@
+import type { Command } from 'commander'
+import type { SecretJson, VersionJson } from '../../api/contract.ts'
+import { errorMessage, rootKeyFile } from '../../kernel/index.ts'
+import { apiPath } from '../client.ts'
+import { findRootKey, findServer } from '../credentials.ts'
+import { CliError } from '../errors.ts'
+import { ago, details, shellWord } from '../format.ts'
+import { writeProfile } from '../profile.ts'
+import { readHidden } from '../prompt.ts'
+import { type JsonOption, note, print, printJson, printList, type Session, withJson } from '../session.ts'
+
+interface SecretOptions {
+  readonly accessKey: string
+  readonly secretKey?: string
+  readonly endpoint?: string
+  readonly region?: string
+}
+
+export function addSecretCommands(program: Command, session: Session): void {
+  const secret = program.command('secret').description('credentials of egress targets, by name')
+  secret
+    .command('create <name>')
+    .description('keep credentials under a name; the secret key is never shown again')
+    .requiredOption('--access-key <id>', 'access key id')
+    .option(
+      '--secret-key <key>',
+      'secret access key; left out or -, it is read from standard input (and from no history)',
+    )
+    .option('--endpoint <url>', 'URL of the S3 endpoint, if it is not AWS')
+    .option('--region <region>', 'region that requests are signed for')
+    .action(async (name: string, { accessKey, secretKey = '-', endpoint, region }: SecretOptions) => {
+      const secretAccessKey = secretKey === '-' ? await readHidden(session, 'Secret access key: ') : secretKey
+      if (secretAccessKey === '') throw new CliError('the secret key is empty: type it, or pipe it in')
+      const optional = { ...(endpoint !== undefined && { endpoint }), ...(region !== undefined && { region }) }
+      const api = await session.api()
+      await api.post('/v1/secrets', { name, accessKeyId: accessKey, secretAccessKey, ...optional })
+    })
+  withJson(secret.command('list').description('list the secrets')).action(async (options: JsonOption) => {
+    const secrets = await (await session.api()).get<SecretJson[]>('/v1/secrets')
+    printList(session, options, secrets, [
+      ['NAME', (item) => item.name],
+      ['ACCESS KEY', (item) => item.accessKeyId],
+      ['ENDPOINT', (item) => item.endpoint ?? '<none>'],
+      ['REGION', (item) => item.region ?? '<none>'],
+      ['CREATED', (item) => ago(item.created, session.now())],
+    ])
+  })
+  withJson(secret.command('inspect <name>').description('show a secret, without its secret key')).action(
+    async (name: string, options: JsonOption) => {
+      const found = await (await session.api()).get<SecretJson>(apiPath`/v1/secrets/${name}`)
+      if (options.json) return printJson(session, found)
+      print(
+        session,
+        details([
+          ['Name', found.name],
+          ['Access key', found.accessKeyId],
+          ['Endpoint', found.endpoint ?? '<none>'],
+          ['Region', found.region ?? '<none>'],
+          ['Created', ago(found.created, session.now())],
+        ]),
+      )
+    },
+  )
+  secret
+    .command('delete <name>')
+    .description('delete a secret')
+    .action(async (name: string) => {
+      await (await session.api()).delete(apiPath`/v1/secrets/${name}`)
+    })
+}
+
+export function addEnvCommand(program: Command, session: Session): void {
+  withJson(program.command('env'))
+    .summary("print the server's root key and addresses as shell exports")
+    .description(
+      'Print the root key and the addresses of the server whose data folder this is (SLUICE_DATA, or ./data), as shell exports: ' +
+        'eval "$(npx sluice env)". The server need not be running.',
+    )
+    .option('--profile <name>', 'write them into this profile of ~/.aws instead')
+    .action(async (options: JsonOption & { profile?: string }) => {
+      const values = await readEnvironment(session)
+      if (options.profile !== undefined) {
+        const files = await writeProfile(session.config, options.profile, values)
+        return note(session, `profile ${options.profile} written to ${files.join(' and ')}`)
+      }
+      if (options.json) return printJson(session, values)
+      for (const [name, value] of Object.entries(values)) print(session, `export ${name}=${shellWord(value)}\n`)
+    })
+}
+
+async function readEnvironment(session: Session): Promise<Record<string, string>> {
+  const { config } = session
+  const key = await findRootKey(config)
+  if (key === undefined) {
+    throw new CliError(
+      `there is no ${rootKeyFile(config.dataFolder)}: start the server once with npm start (it makes the key), or set SLUICE_DATA to its data folder`,
+    )
+  }
+  const { s3Url, apiUrl } = await findServer(config)
+  const elsewhere = apiUrl !== config.defaultApiUrl || config.apiUrl !== undefined
+  return {
+    AWS_ACCESS_KEY_ID: key.accessKeyId,
+    AWS_SECRET_ACCESS_KEY: key.secretAccessKey,
+    AWS_ENDPOINT_URL: s3Url,
+    AWS_REGION: config.region,
+    AWS_DEFAULT_REGION: config.region,
+    ...(elsewhere && { SLUICE_API_URL: apiUrl }),
+  }
+}
+
+export function addVersionCommand(program: Command, session: Session, version: string): void {
+  withJson(program.command('version').description('show the versions of this command and of the server')).action(
+    async (options: JsonOption) => {
+      const { url, server, why } = await askServer(session)
+      if (options.json) return printJson(session, { version, server: server ?? null, url: url ?? null })
+      print(session, `sluice ${version}\n`)
+      print(session, server === undefined ? `server: not reached (${why})\n` : `server ${server} at ${url}\n`)
+    },
+  )
+}
+
+async function askServer(session: Session): Promise<{ url?: string; server?: string; why?: string }> {
+  try {
+    const api = await session.api()
+    return { url: api.url, server: (await api.get<VersionJson>('/v1/version')).version }
+  } catch (error) {
+    // A client without a server still has a version to tell; the reason is shown beside it.
+    return { why: errorMessage(error) }
+  }
+}

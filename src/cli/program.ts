@@ -1,0 +1,37 @@
+import { Command } from 'commander'
+import { addCommitCommands } from './commands/commits.ts'
+import { addFileCommands } from './commands/files.ts'
+import { addFlushCommand } from './commands/flush.ts'
+import { addHistoryCommands } from './commands/history.ts'
+import { addDatumCommands, addJobCommands, addLogsCommand } from './commands/jobs.ts'
+import { addPipelineCommands } from './commands/pipelines.ts'
+import { addBranchCommands, addRepoCommands } from './commands/repos.ts'
+import { addEnvCommand, addSecretCommands, addVersionCommand } from './commands/system.ts'
+import type { Session } from './session.ts'
+
+/** The whole command line. Its actions write to the session and throw what went wrong. */
+export function buildProgram(session: Session, version: string): Command {
+  const program = new Command('sluice')
+    .description('Versioned data repos behind S3, with pipelines. Addresses are repo@branch-or-commit:path.')
+    .exitOverride()
+    .configureOutput({
+      writeOut: (text) => session.stdout.write(text),
+      writeErr: (text) => session.stderr.write(text),
+      outputError: (text, write) => write(text.replace(/^error: /, 'sluice: ')),
+    })
+    .showSuggestionAfterError()
+  addRepoCommands(program, session)
+  addBranchCommands(program, session)
+  addCommitCommands(program, session)
+  addFileCommands(program, session)
+  addPipelineCommands(program, session)
+  addJobCommands(program, session)
+  addDatumCommands(program, session)
+  addLogsCommand(program, session)
+  addFlushCommand(program, session)
+  addHistoryCommands(program, session)
+  addSecretCommands(program, session)
+  addEnvCommand(program, session)
+  addVersionCommand(program, session, version)
+  return program
+}
