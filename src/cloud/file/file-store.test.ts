@@ -1,0 +1,116 @@
+import assert from 'node:assert/strict'
+import { mkdtemp, readdir, rm, truncate, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join, resolve, sep } from 'node:path'
+import { buffer } from 'node:stream/consumers'
+import { after, describe, it } from 'node:test'
+import fc from 'fast-check'
+import { Corrupt, systemClock } from '../../kernel/index.ts'
+import { objectStoreContract } from '../contract.ts'
+import { StoreRejected } from '../object-store.ts'
+import { openFileStore } from './file-store.ts'
+import { decodeName, keyToPath } from './keys.ts'
+
+const folder = await mkdtemp(join(tmpdir(), 'sluice-file-store-'))
+after(() => rm(folder, { recursive: true, force: true }))
+const open = (name: string) => openFileStore(join(folder, name), { clock: systemClock })
+
+objectStoreContract('the file driver', () => open('contract'))
+
+describe('the file driver', () => {
+  it('leaves nothing but its own two folders when all is deleted', async () => {
+    const store = await open('clean')
+    for (const key of ['a/b/c/d', 'a/b', '../up', '/', '//']) await store.put(key, Buffer.from('x'), 1)
+    await store.delete(['a/b/c/d', 'a/b', '../up', '/', '//'])
+    assert.deepEqual((await readdir(join(folder, 'clean'), { recursive: true })).sort(), ['%tmp', '%uploads'])
+  })
+
+  it('finds everything again after being opened anew', async () => {
+    const first = await open('again')
+    await first.put('k', Buffer.from('kept'), 4)
+    await first.close()
+    const second = await open('again')
+    assert.equal(String(await buffer(await second.get('k'))), 'kept')
+  })
+
+  it('leaves no temporary file behind when a put fails', async () => {
+    const store = await open('failing')
+    await assert.rejects(store.put('k', Buffer.from('four'), 5), StoreRejected)
+    await assert.rejects(store.put('k', Buffer.from('four'), 4, { md5: '0'.repeat(32) }), StoreRejected)
+    assert.deepEqual(await readdir(join(folder, 'failing', '%tmp')), [])
+  })
+
+  it('never serves a file that was cut or is not its own', async () => {
+    const store = await open('damaged')
+    await store.put('k', Buffer.alloc(1000, 'x'), 1000)
+    const file = join(folder, 'damaged', ...keyToPath('k'))
+    await truncate(file, 500)
+    await assert.rejects(store.get('k'), Corrupt)
+    await writeFile(file, 'no footer at all')
+    await assert.rejects(store.head('k'), Corrupt)
+  })
+
+  it('lets put and delete of neighbours in one folder race without losing a put', async () => {
+    const store = await open('racing')
+    await Promise.all(
+      Array.from({ length: 8 }, async (_, worker) => {
+        for (let turn = 0; turn < 15; turn++) {
+          await store.put(`deep/er/${worker}`, Buffer.from('x'), 1)
+          assert.ok(await store.head(`deep/er/${worker}`))
+          assert.deepEqual(await store.delete([`deep/er/${worker}`]), [])
+        }
+      }),
+    )
+  })
+})
+
+describe('file names of keys', () => {
+  const segment = fc.oneof(
+    fc.string({ unit: 'binary', maxLength: 30 }),
+    fc.constantFrom(
+      '',
+      '.',
+      '..',
+      '...',
+      '%',
+      '%o',
+      '%e',
+      '%+',
+      '%tmp',
+      'A',
+      'a',
+      'x'.repeat(180),
+      'x'.repeat(181),
+      'ü'.repeat(61),
+    ),
+  )
+  const key = fc.array(segment, { minLength: 1, maxLength: 5 }).map((parts) => parts.join('/'))
+
+  it('stay below the root, are short enough, and are told apart even where case is not', () => {
+    fc.assert(
+      fc.property(key, key, (a, b) => {
+        const root = resolve('/root')
+        const path = resolve(root, ...keyToPath(a))
+        assert.ok(path.startsWith(root + sep))
+        for (const name of keyToPath(a)) {
+          assert.ok(Buffer.byteLength(name) <= 255 && !name.includes('/') && name !== '' && !/^\.+$/.test(name))
+        }
+        if (a !== b) assert.notEqual(keyToPath(a).join('/').toLowerCase(), keyToPath(b).join('/').toLowerCase())
+      }),
+    )
+  })
+
+  it('give the key back, and sort as the key does', () => {
+    const parts = (value: string) => keyToPath(value).map((name) => decodeName(name)!.bytes)
+    const compareParts = (a: Buffer[], b: Buffer[]): number => {
+      const differs = a.findIndex((part, index) => !b[index] || !part.equals(b[index]))
+      return differs < 0 ? a.length - b.length : b[differs] ? a[differs]!.compare(b[differs]) : 1
+    }
+    fc.assert(
+      fc.property(key, key, (a, b) => {
+        assert.deepEqual(Buffer.concat(parts(a)), Buffer.from(a))
+        assert.equal(Math.sign(compareParts(parts(a), parts(b))), Math.sign(Buffer.from(a).compare(Buffer.from(b))))
+      }),
+    )
+  })
+})

@@ -1,0 +1,237 @@
+import { constants, createReadStream } from 'node:fs'
+import { copyFile, mkdir, open, readdir, realpath, rm, stat } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
+import type { Readable } from 'node:stream'
+import { pipeline } from 'node:stream/promises'
+import { pathToFileURL } from 'node:url'
+import { type Clock, randomHexId } from '../../kernel/index.ts'
+import { bodyStream, MeasuredBody } from '../body.ts'
+import { checkKey, checkRange, pageLimit } from '../key-rules.ts'
+import {
+  type GetRange,
+  type ListOptions,
+  type ListPage,
+  type ObjectInfo,
+  ObjectNotFound,
+  type ObjectStore,
+  type PartUpload,
+  type PutOptions,
+  type StoreError,
+  StorePreconditionFailed,
+  StoreRejected,
+} from '../object-store.ts'
+import { publish, syncFolder, unpublish } from './durable.ts'
+import { translate, translated } from './errors.ts'
+import { createFileUpload, openFileUpload } from './file-uploads.ts'
+import { keyToPath, TEMPORARY_FOLDER, UPLOADS_FOLDER } from './keys.ts'
+import { encodeFooter, type ObjectFooter, openObjectFile } from './object-file.ts'
+import { walkKeys } from './walk.ts'
+
+/** What a crash left behind goes after this; no put takes longer. */
+const TEMPORARY_MAX_AGE_MS = 7 * 24 * 3_600_000
+const READ_BUFFER_BYTES = 256 * 1024
+
+/**
+ * A folder as an object store; made where it is missing. Objects are files of their own with names that keep the key (see
+ * `keys.ts`), so that the folder can be moved and copied, but it is written by this driver alone.
+ */
+export async function openFileStore(folder: string, { clock }: { clock: Clock }): Promise<ObjectStore> {
+  return translated(async () => {
+    await makeFolder(folder)
+    const root = await realpath(folder)
+    await mkdir(join(root, TEMPORARY_FOLDER), { recursive: true })
+    await mkdir(join(root, UPLOADS_FOLDER), { recursive: true })
+    await syncFolder(root)
+    await removeOldTemporaries(join(root, TEMPORARY_FOLDER), clock.now() - TEMPORARY_MAX_AGE_MS)
+    return new FileStore(root)
+  })
+}
+
+/** `mkdir -p`, and every folder that it made is on disk when it resolves. */
+async function makeFolder(folder: string): Promise<void> {
+  const first = await mkdir(folder, { recursive: true })
+  if (first === undefined) return
+  for (let made = folder; made.length >= first.length; made = dirname(made)) await syncFolder(dirname(made))
+}
+
+async function removeOldTemporaries(folder: string, beforeMs: number): Promise<void> {
+  for (const name of await readdir(folder)) {
+    const path = join(folder, name)
+    const { mtimeMs } = await stat(path)
+    if (mtimeMs < beforeMs) await rm(path, { force: true, recursive: true })
+  }
+}
+
+class FileStore implements ObjectStore {
+  readonly url: string
+  readonly #root: string
+
+  constructor(root: string) {
+    this.#root = root
+    this.url = pathToFileURL(root).href
+  }
+
+  async put(key: string, body: Buffer | Readable, size: number, options: PutOptions = {}): Promise<ObjectInfo> {
+    return translated(() => this.write(key, bodyStream(body), size, options))
+  }
+
+  /** `etag`, where given, is what the object gets instead of its MD5. */
+  async write(key: string, body: Readable, size: number, options: PutOptions, etag?: string): Promise<ObjectInfo> {
+    try {
+      checkKey(key)
+      return await this.#viaTemporary(key, options.only, async (temporary) => {
+        const measured = new MeasuredBody(size)
+        const handle = await open(temporary, 'wx', 0o600)
+        try {
+          const sink = async (chunks: AsyncIterable<Buffer>) => {
+            for await (const chunk of chunks) await handle.appendFile(chunk)
+          }
+          await pipeline(body, measured, sink, options.signal ? { signal: options.signal } : {})
+          const md5 = measured.md5()
+          if (options.md5 !== undefined && options.md5 !== md5) {
+            throw new StoreRejected('the body does not match its MD5', { expected: options.md5, got: md5 })
+          }
+          const footer = footerOf(size, etag ?? md5, options)
+          await handle.appendFile(encodeFooter(footer))
+          await handle.sync()
+          return footer
+        } finally {
+          await handle.close()
+        }
+      })
+    } finally {
+      body.destroy()
+    }
+  }
+
+  async get(key: string, range?: GetRange): Promise<Readable> {
+    return translated(async () => {
+      if (range) checkRange(range)
+      const { handle, footer } = await this.#open(key)
+      const start = range?.start ?? 0
+      const end = Math.min(range?.end ?? footer.size, footer.size)
+      if (range && start >= footer.size) {
+        await handle.close()
+        throw new StoreRejected(`the range starts at ${start}, the object has ${footer.size} bytes`, { ...range })
+      }
+      if (end === start) {
+        await handle.close()
+        return bodyStream(Buffer.alloc(0))
+      }
+      return createReadStream('', { fd: handle, start, end: end - 1, highWaterMark: READ_BUFFER_BYTES })
+    })
+  }
+
+  async head(key: string): Promise<ObjectInfo | undefined> {
+    try {
+      return await translated(async () => {
+        const { handle, footer, modifiedMs } = await this.#open(key)
+        await handle.close()
+        return infoOf(key, footer, modifiedMs)
+      })
+    } catch (error) {
+      if (error instanceof ObjectNotFound) return undefined
+      throw error
+    }
+  }
+
+  async list(options: ListOptions = {}): Promise<ListPage> {
+    return translated(async () => {
+      const limit = pageLimit(options.limit)
+      const objects: ObjectInfo[] = []
+      for await (const key of walkKeys(this.#root, options)) {
+        const info = await this.head(key)
+        if (!info) continue
+        if (objects.length === limit) return { objects, next: objects.at(-1)!.key }
+        objects.push(info)
+      }
+      return { objects }
+    })
+  }
+
+  async delete(keys: readonly string[]): Promise<readonly { key: string; error: StoreError }[]> {
+    const failures: { key: string; error: StoreError }[] = []
+    for (const key of keys) {
+      try {
+        checkKey(key)
+        await unpublish(this.#root, keyToPath(key))
+      } catch (error) {
+        const translatedError = translate(error)
+        if (translatedError instanceof ObjectNotFound) continue
+        failures.push({ key, error: translatedError as StoreError })
+      }
+    }
+    return failures
+  }
+
+  async copy(from: string, to: string): Promise<ObjectInfo> {
+    return translated(async () => {
+      checkKey(to)
+      return this.#viaTemporary(to, undefined, async (temporary) => {
+        const { handle, footer } = await this.#open(from)
+        await handle.close()
+        // A clone where the file system can: no bytes are moved at all. Not a link, which would share the time of change.
+        await copyFile(join(this.#root, ...keyToPath(from)), temporary, constants.COPYFILE_FICLONE)
+        const copied = await open(temporary, 'r')
+        try {
+          await copied.sync()
+        } finally {
+          await copied.close()
+        }
+        return footer
+      })
+    })
+  }
+
+  async createUpload(key: string, options: PutOptions = {}): Promise<PartUpload> {
+    checkKey(key)
+    return translated(() => createFileUpload(this.#root, key, options, this))
+  }
+
+  async resumeUpload(key: string, uploadId: string): Promise<PartUpload> {
+    checkKey(key)
+    return translated(() => openFileUpload(this.#root, key, uploadId, this))
+  }
+
+  async close(): Promise<void> {}
+
+  async #open(key: string) {
+    checkKey(key)
+    return openObjectFile(join(this.#root, ...keyToPath(key)))
+  }
+
+  /** `fill` writes and syncs the temporary file; then it becomes the object. */
+  async #viaTemporary(
+    key: string,
+    only: 'absent' | undefined,
+    fill: (temporary: string) => Promise<ObjectFooter>,
+  ): Promise<ObjectInfo> {
+    const temporary = join(this.#root, TEMPORARY_FOLDER, randomHexId())
+    try {
+      const footer = await fill(temporary)
+      const { mtimeMs } = await stat(temporary)
+      await publish(temporary, this.#root, keyToPath(key), only)
+      return infoOf(key, footer, Math.trunc(mtimeMs))
+    } catch (error) {
+      await rm(temporary, { force: true })
+      if (only === 'absent' && (error as NodeJS.ErrnoException).code === 'EEXIST') {
+        throw new StorePreconditionFailed('there is such an object already', { key }, error)
+      }
+      throw error
+    }
+  }
+}
+
+function footerOf(size: number, etag: string, options: PutOptions): ObjectFooter {
+  return {
+    size,
+    etag,
+    ...(options.contentType === undefined ? {} : { contentType: options.contentType }),
+    metadata: { ...options.metadata },
+  }
+}
+
+function infoOf(key: string, footer: ObjectFooter, modifiedMs: number): ObjectInfo {
+  const { size, etag, contentType, metadata } = footer
+  return { key, size, etag, modifiedMs, ...(contentType === undefined ? {} : { contentType }), metadata }
+}

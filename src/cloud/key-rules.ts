@@ -1,0 +1,30 @@
+import { MAX_PATH_BYTES } from '../kernel/index.ts'
+import { type GetRange, StoreRejected } from './object-store.ts'
+
+/** Throws StoreRejected unless every store can hold the key: 1 to 1,024 bytes of well-formed UTF-8. */
+export function checkKey(key: string): void {
+  if (key.length === 0) throw new StoreRejected('a key must not be empty')
+  if (!key.isWellFormed()) throw new StoreRejected('a key must be well-formed Unicode', { key: key.toWellFormed() })
+  const bytes = Buffer.byteLength(key)
+  if (bytes > MAX_PATH_BYTES) throw new StoreRejected(`a key has at most ${MAX_PATH_BYTES} bytes, this one ${bytes}`)
+}
+
+/** HTTP has no way to ask for nothing, and a wrong range is most likely a slip of the caller's. */
+export function checkRange(range: GetRange): void {
+  if (
+    !(
+      Number.isSafeInteger(range.start) &&
+      Number.isSafeInteger(range.end) &&
+      0 <= range.start &&
+      range.start < range.end
+    )
+  ) {
+    throw new StoreRejected(`the range from ${range.start} to before ${range.end} is empty`, { ...range })
+  }
+}
+
+export const MAX_LIST_PAGE = 1000
+
+export function pageLimit(limit: number | undefined): number {
+  return Math.max(1, Math.min(limit ?? MAX_LIST_PAGE, MAX_LIST_PAGE))
+}

@@ -1,0 +1,153 @@
+import {
+  AbortMultipartUploadCommand,
+  CompleteMultipartUploadCommand,
+  CreateMultipartUploadCommand,
+  ListPartsCommand,
+  UploadPartCommand,
+} from '@aws-sdk/client-s3'
+import { MAX_PARTS } from '../../kernel/index.ts'
+import { md5Hex, multipartEtag } from '../body.ts'
+import {
+  type ObjectInfo,
+  ObjectNotFound,
+  type ObjectStore,
+  type PartUpload,
+  type PutOptions,
+  StoreRejected,
+  StoreUnreachable,
+  type UploadedPart,
+} from '../object-store.ts'
+import { abortBy, bareEtag, type S3Connection } from './connection.ts'
+import { encodeMetadata } from './headers.ts'
+
+/** S3 takes the condition when an upload is completed, so that it has to survive with the upload's id. */
+const CONDITIONAL = 'absent:'
+const UNCONDITIONAL = 'any:'
+
+type Heads = Pick<ObjectStore, 'head'>
+
+export async function createS3Upload(
+  to: S3Connection,
+  key: string,
+  options: PutOptions,
+  store: Heads,
+): Promise<PartUpload> {
+  if (options.md5 !== undefined)
+    throw new StoreRejected('an upload in parts is checked part by part: it takes no MD5 of the whole')
+  const answer = await to.again(
+    () =>
+      to.client.send(
+        new CreateMultipartUploadCommand({
+          Bucket: to.target.bucket,
+          Key: to.fullKey(key),
+          ContentType: options.contentType,
+          Metadata: encodeMetadata(options.metadata),
+        }),
+        abortBy(options.signal),
+      ),
+    options.signal,
+  )
+  if (!answer.UploadId) throw new StoreUnreachable(`${to.place.service} began an upload without naming it`)
+  return new S3Upload(to, key, (options.only === 'absent' ? CONDITIONAL : UNCONDITIONAL) + answer.UploadId, store)
+}
+
+export async function resumeS3Upload(
+  to: S3Connection,
+  key: string,
+  uploadId: string,
+  store: Heads,
+): Promise<PartUpload> {
+  if (!uploadId.startsWith(CONDITIONAL) && !uploadId.startsWith(UNCONDITIONAL)) {
+    throw new ObjectNotFound('there is no such upload', { what: 'upload', uploadId })
+  }
+  const upload = new S3Upload(to, key, uploadId, store)
+  await upload.listParts()
+  return upload
+}
+
+class S3Upload implements PartUpload {
+  readonly uploadId: string
+  readonly #to: S3Connection
+  readonly #key: string
+  readonly #store: Heads
+  readonly #conditional: boolean
+  readonly #request: { Bucket: string; Key: string; UploadId: string }
+
+  constructor(to: S3Connection, key: string, uploadId: string, store: Heads) {
+    this.uploadId = uploadId
+    this.#to = to
+    this.#key = key
+    this.#store = store
+    this.#conditional = uploadId.startsWith(CONDITIONAL)
+    this.#request = {
+      Bucket: to.target.bucket,
+      Key: to.fullKey(key),
+      UploadId: uploadId.slice((this.#conditional ? CONDITIONAL : UNCONDITIONAL).length),
+    }
+  }
+
+  async putPart(number: number, body: Buffer, signal?: AbortSignal): Promise<UploadedPart> {
+    const md5 = Buffer.from(md5Hex(body), 'hex').toString('base64')
+    const command = () =>
+      new UploadPartCommand({
+        ...this.#request,
+        PartNumber: number,
+        Body: body,
+        ContentLength: body.length,
+        ContentMD5: md5,
+      })
+    const answer = await this.#to.again(() => this.#to.client.send(command(), abortBy(signal)), signal)
+    return { number, etag: bareEtag(answer.ETag), size: body.length }
+  }
+
+  async listParts(): Promise<readonly UploadedPart[]> {
+    const parts: UploadedPart[] = []
+    for (let marker: string | undefined; parts.length <= MAX_PARTS; ) {
+      const page = await this.#to.again(() =>
+        this.#to.client.send(
+          new ListPartsCommand({ ...this.#request, ...(marker === undefined ? {} : { PartNumberMarker: marker }) }),
+        ),
+      )
+      for (const part of page.Parts ?? []) {
+        parts.push({ number: part.PartNumber ?? 0, etag: bareEtag(part.ETag), size: part.Size ?? 0 })
+      }
+      const next = page.NextPartNumberMarker
+      if (!page.IsTruncated || next === undefined || next === marker) break
+      marker = next
+    }
+    return parts
+  }
+
+  async complete(parts: readonly UploadedPart[]): Promise<ObjectInfo> {
+    if (parts.length === 0) throw new StoreRejected('an upload needs at least one part')
+    const send = () =>
+      this.#to.client.send(
+        new CompleteMultipartUploadCommand({
+          ...this.#request,
+          ...(this.#conditional ? { IfNoneMatch: '*' } : {}),
+          MultipartUpload: { Parts: parts.map(({ number, etag }) => ({ PartNumber: number, ETag: `"${etag}"` })) },
+        }),
+      )
+    try {
+      await (this.#conditional ? this.#to.once(send) : this.#to.again(send))
+    } catch (error) {
+      if (!(error instanceof ObjectNotFound)) throw error
+      // It may have been completed before, and only the answer was lost.
+      const done = await this.#store.head(this.#key)
+      if (done?.etag !== multipartEtag(parts.map((part) => part.etag))) throw error
+      return done
+    }
+    const info = await this.#store.head(this.#key)
+    if (!info) throw new StoreUnreachable('the completed object is not there', { key: this.#key })
+    return info
+  }
+
+  async abort(): Promise<void> {
+    try {
+      await this.#to.again(() => this.#to.client.send(new AbortMultipartUploadCommand(this.#request)))
+    } catch (error) {
+      // Aborted or completed before: it is gone, which is what was asked for.
+      if (!(error instanceof ObjectNotFound)) throw error
+    }
+  }
+}

@@ -1,0 +1,261 @@
+import { createCipheriv, createDecipheriv, randomBytes } from 'node:crypto'
+import { constants } from 'node:fs'
+import { type FileHandle, link, mkdir, open, readFile, unlink } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
+import {
+  type Clock,
+  Corrupt,
+  type Database,
+  DomainError,
+  errnoOf,
+  InvalidInput,
+  type MigrationSet,
+  randomHexId,
+} from '../kernel/index.ts'
+import { syncFolder } from './file/durable.ts'
+import { parseEndpoint } from './target-url.ts'
+
+export const cloudMigrations: MigrationSet = {
+  floor: 'cloud',
+  migrations: [
+    {
+      version: 1,
+      up: [
+        `CREATE TABLE secret (
+          name TEXT PRIMARY KEY,
+          kind TEXT NOT NULL CHECK (kind = 's3'),
+          access_key_id TEXT NOT NULL,
+          sealed BLOB NOT NULL,
+          endpoint TEXT,
+          region TEXT,
+          created_ms INTEGER NOT NULL
+        ) STRICT`,
+      ],
+    },
+  ],
+}
+
+/** What anybody may see of a secret. */
+export interface SecretInfo {
+  readonly name: string
+  readonly kind: 's3'
+  readonly accessKeyId: string
+  /** `http(s)://host[:port]`: the only place that this secret is ever used for; undefined: where the URL says. */
+  readonly endpoint?: string
+  readonly region?: string
+  readonly createdMs: number
+}
+
+/** The whole of it, for the driver that signs with it. Never logged, never answered. */
+export interface OpenSecret extends SecretInfo {
+  readonly secretAccessKey: string
+}
+
+export interface SecretInput {
+  readonly name: string
+  readonly accessKeyId: string
+  readonly secretAccessKey: string
+  readonly endpoint?: string
+  readonly region?: string
+}
+
+/** Credentials for targets, by name. They are sealed (AES-256-GCM) under a key that is a file of the data folder, not in the database. */
+export interface SecretStore {
+  /** Throws InvalidInput that lists what is wrong; SecretExists. */
+  create(input: SecretInput): Promise<SecretInfo>
+  /** In order of name. */
+  list(): Promise<readonly SecretInfo[]>
+  /** Throws SecretNotFound. */
+  inspect(name: string): Promise<SecretInfo>
+  /** Throws SecretNotFound. */
+  delete(name: string): Promise<void>
+  /** Throws SecretNotFound; Corrupt if it was sealed under another key. */
+  open(name: string): Promise<OpenSecret>
+}
+
+export class SecretNotFound extends DomainError {
+  readonly code = 'SecretNotFound'
+  constructor(name: string) {
+    super(
+      `there is no secret ${JSON.stringify(name)}: make it with sluice secret create NAME --access-key … --secret-key … [--endpoint URL]`,
+      { name },
+    )
+  }
+}
+
+export class SecretExists extends DomainError {
+  readonly code = 'SecretExists'
+  constructor(name: string) {
+    super(`secret ${name} exists already; delete it first to replace it`, { name })
+  }
+}
+
+interface SecretRow {
+  readonly name: string
+  readonly kind: 's3'
+  readonly access_key_id: string
+  readonly sealed: Buffer
+  readonly endpoint: string | null
+  readonly region: string | null
+  readonly created_ms: number
+}
+
+const KEY_FILE = 'secrets.key'
+const KEY_BYTES = 32
+/** NIST SP 800-38D: 96 bits, random, never used twice under one key. */
+const NONCE_BYTES = 12
+const TAG_BYTES = 16
+
+/** Opens the secrets in `db`; their key is a file of mode 0600 in `keyFolder`, made on first use. */
+export async function openSecretStore(options: {
+  db: Database
+  keyFolder: string
+  clock: Clock
+}): Promise<SecretStore> {
+  const { db, clock } = options
+  const key = await readOrMakeKey(join(options.keyFolder, KEY_FILE))
+  const find = async (name: string): Promise<SecretRow> => {
+    const row = await db.get<SecretRow>('SELECT * FROM secret WHERE name = ?', [name])
+    if (!row) throw new SecretNotFound(name)
+    return row
+  }
+  return {
+    async create(input) {
+      const { name, accessKeyId, secretAccessKey, endpoint, region } = checkInput(input)
+      const sealed = seal(key, secretAccessKey, sealedWith(name, accessKeyId))
+      const createdMs = clock.now()
+      const added = await db.write((tx) =>
+        tx.run(
+          `INSERT INTO secret (name, kind, access_key_id, sealed, endpoint, region, created_ms)
+           VALUES (?, 's3', ?, ?, ?, ?, ?) ON CONFLICT (name) DO NOTHING`,
+          [name, accessKeyId, sealed, endpoint ?? null, region ?? null, createdMs],
+        ),
+      )
+      if (added === 0) throw new SecretExists(name)
+      return {
+        name,
+        kind: 's3',
+        accessKeyId,
+        createdMs,
+        ...(endpoint ? { endpoint } : {}),
+        ...(region ? { region } : {}),
+      }
+    },
+    async list() {
+      return (await db.all<SecretRow>('SELECT * FROM secret ORDER BY name')).map(infoOf)
+    },
+    async inspect(name) {
+      return infoOf(await find(name))
+    },
+    async delete(name) {
+      const gone = await db.write((tx) => tx.run('DELETE FROM secret WHERE name = ?', [name]))
+      if (gone === 0) throw new SecretNotFound(name)
+    },
+    async open(name) {
+      const row = await find(name)
+      return { ...infoOf(row), secretAccessKey: unseal(key, row.sealed, sealedWith(name, row.access_key_id), name) }
+    },
+  }
+}
+
+function infoOf(row: SecretRow): SecretInfo {
+  return {
+    name: row.name,
+    kind: row.kind,
+    accessKeyId: row.access_key_id,
+    createdMs: row.created_ms,
+    ...(row.endpoint === null ? {} : { endpoint: row.endpoint }),
+    ...(row.region === null ? {} : { region: row.region }),
+  }
+}
+
+function checkInput(input: SecretInput): SecretInput {
+  const problems: string[] = []
+  if (!/^[a-z0-9]([a-z0-9._-]{0,61}[a-z0-9])?$/.test(input.name)) {
+    problems.push(
+      'its name is 1 to 63 lower-case letters, digits, dots, dashes and underscores, with a letter or digit at both ends',
+    )
+  }
+  // Both travel in or make an HTTP header.
+  if (!/^[\x21-\x7e]{1,256}$/.test(input.accessKeyId))
+    problems.push('its access key is 1 to 256 printable characters without spaces')
+  if (!/^[\x21-\x7e]{1,1024}$/.test(input.secretAccessKey))
+    problems.push('its secret key is 1 to 1024 printable characters without spaces')
+  if (input.region && !/^[a-z0-9-]{1,64}$/.test(input.region)) problems.push('its region is written like eu-central-1')
+  if (problems.length > 0) throw new InvalidInput(`the secret can't be made: ${problems.join('; ')}`, { problems })
+  const endpoint = input.endpoint ? parseEndpoint(input.endpoint) : undefined
+  const { name, accessKeyId, secretAccessKey, region } = input
+  return { name, accessKeyId, secretAccessKey, ...(endpoint ? { endpoint } : {}), ...(region ? { region } : {}) }
+}
+
+/** A sealed value only opens in its own row. */
+function sealedWith(name: string, accessKeyId: string): Buffer {
+  return Buffer.from(JSON.stringify(['s3', name, accessKeyId]))
+}
+
+function seal(key: Buffer, secret: string, context: Buffer): Buffer {
+  const nonce = randomBytes(NONCE_BYTES)
+  const cipher = createCipheriv('aes-256-gcm', key, nonce).setAAD(context)
+  const text = Buffer.concat([cipher.update(secret, 'utf8'), cipher.final()])
+  return Buffer.concat([nonce, cipher.getAuthTag(), text])
+}
+
+function unseal(key: Buffer, sealed: Buffer, context: Buffer, name: string): string {
+  try {
+    const decipher = createDecipheriv('aes-256-gcm', key, sealed.subarray(0, NONCE_BYTES), { authTagLength: TAG_BYTES })
+    decipher.setAAD(context).setAuthTag(sealed.subarray(NONCE_BYTES, NONCE_BYTES + TAG_BYTES))
+    return Buffer.concat([decipher.update(sealed.subarray(NONCE_BYTES + TAG_BYTES)), decipher.final()]).toString('utf8')
+  } catch (error) {
+    throw new Corrupt(
+      `secret ${name} does not open with the key in ${KEY_FILE}; delete it and create it again`,
+      { name },
+      error,
+    )
+  }
+}
+
+async function readOrMakeKey(path: string): Promise<Buffer> {
+  await mkdir(dirname(path), { recursive: true })
+  const key = (await readIfThere(path)) ?? (await makeKey(path))
+  if (key.length !== KEY_BYTES) {
+    // Making another would lose what was sealed under the right one.
+    throw new Corrupt(
+      `${KEY_FILE} has ${key.length} bytes instead of ${KEY_BYTES}: restore it from a backup, or delete it and create the secrets again`,
+    )
+  }
+  return key
+}
+
+async function readIfThere(path: string): Promise<Buffer | undefined> {
+  try {
+    return await readFile(path)
+  } catch (error) {
+    if (errnoOf(error) === 'ENOENT') return undefined
+    throw error
+  }
+}
+
+/** Linked into place whole and synced, so that a crash never leaves half a key; who comes second takes the first one's. */
+async function makeKey(path: string): Promise<Buffer> {
+  const temporary = `${path}.${randomHexId()}`
+  const handle = await open(temporary, constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL, 0o600)
+  try {
+    await writeKey(handle)
+    await link(temporary, path)
+  } catch (error) {
+    if (errnoOf(error) !== 'EEXIST') throw error
+  } finally {
+    await unlink(temporary)
+  }
+  await syncFolder(dirname(path))
+  return readFile(path)
+}
+
+async function writeKey(handle: FileHandle): Promise<void> {
+  try {
+    await handle.writeFile(randomBytes(KEY_BYTES))
+    await handle.sync()
+  } finally {
+    await handle.close()
+  }
+}

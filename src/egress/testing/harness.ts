@@ -1,0 +1,245 @@
+import { once } from 'node:events'
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import type { Readable } from 'node:stream'
+import { buffer } from 'node:stream/consumers'
+import {
+  cloudMigrations,
+  type GetRange,
+  type ListOptions,
+  type ObjectStore,
+  openFileStore,
+  openSecretStore,
+  type PartUpload,
+  type PutOptions,
+} from '../../cloud/index.ts'
+import { migrate, silentLog, systemClock } from '../../kernel/index.ts'
+import { parsePath, parseRepoName, type TreeHash } from '../../versioning/index.ts'
+import { openTestStore, type TestStore } from '../../versioning/testing/store.ts'
+import { type Egress, type EgressOptions, type EgressStatus, egressMigrations, openEgress } from '../index.ts'
+
+export type Operation = 'put' | 'get' | 'head' | 'list' | 'delete' | 'copy' | 'createUpload' | 'putPart' | 'complete'
+
+/** A real store that a test can watch and make fail: `before` is called with every operation, and may throw or wait. */
+export class WatchedStore implements ObjectStore {
+  readonly url: string
+  readonly log: string[] = []
+  readonly #inner: ObjectStore
+  before: (operation: Operation, key: string) => void | Promise<void> = () => undefined
+
+  constructor(inner: ObjectStore) {
+    this.#inner = inner
+    this.url = inner.url
+  }
+
+  async #enter(operation: Operation, key: string): Promise<void> {
+    await this.before(operation, key)
+    this.log.push(`${operation} ${key}`)
+  }
+
+  /** The keys that an operation was done with, in order of name. */
+  keysOf(operation: Operation): string[] {
+    return this.log
+      .filter((line) => line.startsWith(`${operation} `))
+      .map((line) => line.slice(operation.length + 1))
+      .sort()
+  }
+
+  async put(key: string, body: Buffer | Readable, size: number, options?: PutOptions) {
+    await this.#enter('put', key)
+    return this.#inner.put(key, body, size, options)
+  }
+  async get(key: string, range?: GetRange) {
+    await this.#enter('get', key)
+    return this.#inner.get(key, range)
+  }
+  async head(key: string) {
+    await this.#enter('head', key)
+    return this.#inner.head(key)
+  }
+  async list(options?: ListOptions) {
+    await this.#enter('list', '')
+    return this.#inner.list(options)
+  }
+  async delete(keys: readonly string[]) {
+    for (const key of keys) await this.#enter('delete', key)
+    return this.#inner.delete(keys)
+  }
+  async copy(from: string, to: string) {
+    await this.#enter('copy', from)
+    return this.#inner.copy(from, to)
+  }
+  async createUpload(key: string, options?: PutOptions) {
+    await this.#enter('createUpload', key)
+    return this.#watched(key, await this.#inner.createUpload(key, options))
+  }
+  async resumeUpload(key: string, uploadId: string) {
+    return this.#watched(key, await this.#inner.resumeUpload(key, uploadId))
+  }
+  /** The files at the target are shared by all that a test opens. */
+  async close(): Promise<void> {}
+
+  #watched(key: string, upload: PartUpload): PartUpload {
+    return {
+      uploadId: upload.uploadId,
+      putPart: async (number, body, signal) => {
+        await this.#enter('putPart', `${key} ${number}`)
+        return upload.putPart(number, body, signal)
+      },
+      listParts: () => upload.listParts(),
+      complete: async (parts) => {
+        await this.#enter('complete', key)
+        return upload.complete(parts)
+      },
+      abort: () => upload.abort(),
+    }
+  }
+}
+
+export type Files = Readonly<Record<string, string | Buffer>>
+
+export const ALLOWED = { allowTargets: ['127.0.0.1:*'], egressDefaultCredentials: false }
+
+/** A real store of versions, an egress over it, and a folder as the place where it pushes to. */
+export class Harness {
+  readonly #store: TestStore
+  readonly #scratch: string
+  readonly #options: Partial<EgressOptions>
+  readonly target: WatchedStore
+  egress!: Egress
+  #datum = 0
+
+  private constructor(store: TestStore, scratch: string, target: WatchedStore, options: Partial<EgressOptions>) {
+    this.#store = store
+    this.#scratch = scratch
+    this.#options = options
+    this.target = target
+  }
+
+  /** `options` replace what the harness would hand to the egress. */
+  static async open(options: Partial<EgressOptions> = {}): Promise<Harness> {
+    const store = await openTestStore()
+    const scratch = await mkdtemp(join(store.folder, 'scratch-'))
+    const files = await openFileStore(join(store.folder, 'target'), { clock: systemClock })
+    const harness = new Harness(store, scratch, new WatchedStore(files), options)
+    await harness.#openEgress()
+    await (await harness.secrets()).create({ name: 'target', accessKeyId: 'id', secretAccessKey: 'secret' })
+    return harness
+  }
+
+  get db() {
+    return this.#store.db
+  }
+
+  get versioning() {
+    return this.#store.versioning
+  }
+
+  secrets() {
+    return openSecretStore({ db: this.#store.db, keyFolder: this.#store.folder, clock: systemClock })
+  }
+
+  async #openEgress(): Promise<void> {
+    await migrate(this.#store.db, [cloudMigrations, egressMigrations])
+    this.egress = openEgress({
+      db: this.#store.db,
+      versioning: this.#store.versioning,
+      secrets: await this.secrets(),
+      config: ALLOWED,
+      clock: systemClock,
+      log: silentLog,
+      retry: { attempts: 12, firstDelayMs: 1, maxDelayMs: 4 },
+      openStore: () => this.target,
+      ...this.#options,
+    })
+    await this.egress.start()
+  }
+
+  /** Ends the process, as far as a test can: nothing of what ran is finished or tidied up, and another process takes over. */
+  async crash(): Promise<void> {
+    const dead = this.egress
+    const { target } = this
+    const alive = target.before
+    // Whatever the dead process still tries fails for ever, and its rows are as a crash leaves them.
+    target.before = () => new Promise(() => undefined)
+    await this.db.write((tx) => tx.run("UPDATE egress_push SET lease_until_ms = 0 WHERE state = 'running'"))
+    target.before = alive
+    this.#dead.push(dead)
+    await this.#openEgress()
+  }
+  readonly #dead: Egress[] = []
+
+  async close(): Promise<void> {
+    await this.egress.stop()
+    for (const dead of this.#dead) await dead.stop()
+    await this.#store.close()
+  }
+
+  /** The tree of these files. */
+  async tree(files: Files): Promise<TreeHash> {
+    const datum = String(this.#datum++)
+    const folder = join(this.#scratch, datum)
+    await mkdir(folder)
+    const list = []
+    for (const [index, [path, bytes]] of Object.entries(files).entries()) {
+      const diskPath = join(folder, String(index))
+      await writeFile(diskPath, bytes)
+      list.push({ path: parsePath(path), diskPath })
+    }
+    return (await this.versioning.derived.storeOutput(list, { job: 'j'.repeat(32), datum })).root
+  }
+
+  async request(job: string, root: TreeHash, more: { url?: string; pipeline?: string } = {}): Promise<void> {
+    await this.db.write((tx) =>
+      this.egress.request(tx, {
+        job,
+        pipeline: more.pipeline ?? 'edges',
+        repo: parseRepoName(more.pipeline ?? 'edges'),
+        commit: 'c'.repeat(32),
+        root,
+        url: more.url ?? 's3://bucket',
+        secret: 'target',
+        provenance: [],
+      }),
+    )
+  }
+
+  /** Resolves when the push has ended, with its status. */
+  async ended(job: string): Promise<EgressStatus> {
+    for (;;) {
+      const changed = new AbortController()
+      const unlisten = this.egress.onChange(() => changed.abort())
+      const status = await this.egress.status(job)
+      if (status && (status.state === 'success' || status.state === 'failed')) {
+        unlisten()
+        return status
+      }
+      if (!changed.signal.aborted) await once(changed.signal, 'abort')
+      unlisten()
+    }
+  }
+
+  async push(job: string, files: Files, more: { url?: string; pipeline?: string } = {}): Promise<EgressStatus> {
+    await this.request(job, await this.tree(files), more)
+    return this.ended(job)
+  }
+
+  /** What is at the target now, without a trace in its log. */
+  async held(store: ObjectStore = this.target): Promise<Record<string, string>> {
+    const held: Record<string, string> = {}
+    for (let after: string | undefined; ; ) {
+      const page = await store.list(after === undefined ? {} : { after })
+      for (const { key } of page.objects) held[key] = String(await buffer(await store.get(key)))
+      if (page.next === undefined) break
+      after = page.next
+    }
+    this.target.log.length = 0
+    return held
+  }
+}
+
+/** Resolves when it is called. */
+export function signalled(): { promise: Promise<void>; call: () => void } {
+  const { promise, resolve } = Promise.withResolvers<void>()
+  return { promise, call: () => resolve() }
+}
