@@ -1,0 +1,1 @@
+export { type Code, findCode, hashSettings, isUnchanged, type Settings } from './code.ts'

@@ -1,0 +1,6 @@
+export type { EngineContext } from './context.ts'
+export { Engine } from './engine.ts'
+export { planJob } from './plan-job.ts'
+export { Pool } from './pool.ts'
+export { ensureJobs, failDownstream } from './propagate.ts'
+export type { LiveDatum } from './run-job.ts'

@@ -1,0 +1,65 @@
+import { DomainError } from '../kernel/index.ts'
+
+/** Every error of this floor, by its literal code: doors map them exhaustively. */
+export type PipelinesError =
+  | InvalidSpec
+  | PipelineNotFound
+  | PipelineExists
+  | JobNotFound
+  | DatumNotFound
+  | AmbiguousJob
+  | StaleAttempt
+
+/** A pipeline spec that can't be used; `data.problems` lists every fault found, not only the first. */
+export class InvalidSpec extends DomainError {
+  readonly code = 'InvalidSpec'
+  constructor(problems: readonly string[]) {
+    super(`the pipeline spec has ${problems.length} problem(s):\n${problems.map((p) => `  - ${p}`).join('\n')}`, {
+      problems,
+    })
+  }
+}
+
+export class PipelineNotFound extends DomainError {
+  readonly code = 'PipelineNotFound'
+  constructor(name: string) {
+    super(`there is no pipeline ${name}`, { pipeline: name })
+  }
+}
+
+export class PipelineExists extends DomainError {
+  readonly code = 'PipelineExists'
+  constructor(name: string) {
+    super(`pipeline ${name} exists already; to replace its spec, update it`, { pipeline: name })
+  }
+}
+
+export class JobNotFound extends DomainError {
+  readonly code = 'JobNotFound'
+  constructor(id: string) {
+    super(`there is no job ${id}`, { job: id })
+  }
+}
+
+export class DatumNotFound extends DomainError {
+  readonly code = 'DatumNotFound'
+  constructor(job: string, id: string) {
+    super(`job ${job} has no datum ${id}`, { job, datum: id })
+  }
+}
+
+/** A prefix that several jobs begin with (`data.jobs`). */
+export class AmbiguousJob extends DomainError {
+  readonly code = 'AmbiguousJob'
+  constructor(prefix: string, jobs: readonly string[]) {
+    super(`${prefix} may mean any of the jobs ${jobs.join(', ')}: give more digits`, { prefix, jobs })
+  }
+}
+
+/** Somebody else has taken the job up, or it has ended: what this attempt found out does not count any more. */
+export class StaleAttempt extends DomainError {
+  readonly code = 'StaleAttempt'
+  constructor(job: string) {
+    super(`job ${job} has been taken up by somebody else, or has ended`, { job })
+  }
+}

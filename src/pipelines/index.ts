@@ -1,0 +1,13 @@
+export {
+  AmbiguousJob,
+  DatumNotFound,
+  InvalidSpec,
+  JobNotFound,
+  PipelineExists,
+  PipelineNotFound,
+  type PipelinesError,
+} from './errors.ts'
+export { openPipelines, type PipelinesOptions } from './open.ts'
+export type * from './pipelines.ts'
+export { openProcessRunner, type ProcessMode, type Runner, type RunRequest, type RunResult } from './runners/index.ts'
+export { pipelineMigrations } from './store/index.ts'

@@ -1,0 +1,1 @@
+export { LogFiles, type LogWriter } from './log-files.ts'

@@ -1,0 +1,3 @@
+export { openProcessRunner, type ProcessMode, searchPath } from './process.ts'
+export type { Runner, RunRequest, RunResult } from './runner.ts'
+export { isInside } from './visible.ts'
