@@ -1,0 +1,111 @@
+import type { Entry, WriteConditions } from '../../versioning/index.ts'
+import { S3Error } from './codes.ts'
+import type { RequestHeaders } from './request.ts'
+
+/** The conditions of a read, as RFC 9110 §13 has them. */
+export interface ReadConditions {
+  /** ETags without quotes; '*' is any. */
+  readonly ifMatch: readonly string[] | undefined
+  readonly ifNoneMatch: readonly string[] | undefined
+  readonly ifModifiedSinceMs: number | undefined
+  readonly ifUnmodifiedSinceMs: number | undefined
+}
+
+type Verdict =
+  | { readonly kind: 'go' }
+  | { readonly kind: 'notModified' }
+  | { readonly kind: 'failed'; readonly condition: string }
+
+/** `prefix` is `x-amz-copy-source-` for the source of a copy. Undefined if there are none. */
+export function readConditions(headers: RequestHeaders, prefix = ''): ReadConditions | undefined {
+  const ifMatch = readETags(headers[`${prefix}if-match`])
+  const ifNoneMatch = readETags(headers[`${prefix}if-none-match`])
+  const ifModifiedSinceMs = readDate(headers[`${prefix}if-modified-since`])
+  const ifUnmodifiedSinceMs = readDate(headers[`${prefix}if-unmodified-since`])
+  if (
+    ifMatch === undefined &&
+    ifNoneMatch === undefined &&
+    ifModifiedSinceMs === undefined &&
+    ifUnmodifiedSinceMs === undefined
+  ) {
+    return undefined
+  }
+  return { ifMatch, ifNoneMatch, ifModifiedSinceMs, ifUnmodifiedSinceMs }
+}
+
+/** In the order of precedence of RFC 9110 §13.2.2; times count in whole seconds, since that is all that Last-Modified says. */
+export function evaluateConditions(
+  conditions: ReadConditions | undefined,
+  entry: Pick<Entry, 'etag' | 'modifiedMs'>,
+): Verdict {
+  if (!conditions) return { kind: 'go' }
+  const modifiedMs = Math.floor(entry.modifiedMs / 1000) * 1000
+  const { ifMatch, ifNoneMatch, ifModifiedSinceMs, ifUnmodifiedSinceMs } = conditions
+  if (ifMatch) {
+    if (!matches(ifMatch, entry.etag)) return { kind: 'failed', condition: 'If-Match' }
+  } else if (ifUnmodifiedSinceMs !== undefined && modifiedMs > ifUnmodifiedSinceMs) {
+    return { kind: 'failed', condition: 'If-Unmodified-Since' }
+  }
+  if (ifNoneMatch) {
+    if (matches(ifNoneMatch, entry.etag)) return { kind: 'notModified' }
+  } else if (ifModifiedSinceMs !== undefined && modifiedMs <= ifModifiedSinceMs) {
+    return { kind: 'notModified' }
+  }
+  return { kind: 'go' }
+}
+
+export function preconditionFailed(condition: string): S3Error {
+  return new S3Error('PreconditionFailed', 'At least one of the pre-conditions you specified did not hold', {
+    Condition: condition,
+  })
+}
+
+/** The conditions of a write. Only the forms that S3 gives a meaning are taken; others are refused, not ignored. */
+export function readWriteConditions(headers: RequestHeaders): WriteConditions | undefined {
+  const ifNoneMatch = headers['if-none-match']
+  const ifMatch = headers['if-match']
+  if (ifNoneMatch === undefined && ifMatch === undefined) return undefined
+  if (ifNoneMatch !== undefined && ifMatch !== undefined) {
+    throw new S3Error('InvalidRequest', 'If-Match and If-None-Match can not be used together')
+  }
+  if (ifNoneMatch !== undefined) {
+    if (ifNoneMatch.trim() !== '*') throw unsupportedCondition('If-None-Match', '*')
+    return { ifNoneMatch: '*' }
+  }
+  return { ifMatch: readSingleETag(ifMatch ?? '') }
+}
+
+export function readSingleETag(text: string): string {
+  const [etag, ...more] = readETags(text) ?? []
+  if (etag === undefined || etag === '*' || more.length > 0) throw unsupportedCondition('If-Match', 'one ETag')
+  return etag
+}
+
+function unsupportedCondition(header: string, allowed: string): S3Error {
+  return new S3Error(
+    'NotImplemented',
+    `A header you provided implies functionality that is not implemented: ${header} on a write takes ${allowed}`,
+    { Header: header },
+  )
+}
+
+function matches(etags: readonly string[], etag: string): boolean {
+  return etags.includes('*') || etags.includes(etag)
+}
+
+/** `"a", W/"b"` → a, b: S3's ETags are never weak, and clients leave the quotes out at will. */
+function readETags(text: string | undefined): string[] | undefined {
+  if (text === undefined) return undefined
+  return text.split(',').map((item) => stripQuotes(item.trim().replace(/^W\//, '')))
+}
+
+export function stripQuotes(text: string): string {
+  return text.length >= 2 && text.startsWith('"') && text.endsWith('"') ? text.slice(1, -1) : text
+}
+
+/** A date that can't be read is as if it were not there (RFC 9110 §13.1.3). */
+function readDate(text: string | undefined): number | undefined {
+  if (text === undefined) return undefined
+  const ms = Date.parse(text)
+  return Number.isNaN(ms) ? undefined : ms
+}

@@ -1,0 +1,62 @@
+import { parseRequestUrl } from '../../kernel/index.ts'
+import type { Path } from '../../versioning/index.ts'
+import { type Bucket, isControlKey, parseBucket, readKey } from './addressing.ts'
+import { S3Error } from './codes.ts'
+import { evaluateConditions, preconditionFailed, type ReadConditions, readConditions } from './conditions.ts'
+import { type FoundEntry, findEntry, readVersionId, type VersionClaim } from './find-entry.ts'
+import type { Context } from './operation.ts'
+import { type RequestHeaders, splitPath } from './request.ts'
+
+export interface CopySource {
+  readonly bucket: Bucket
+  readonly path: Path
+  readonly version: VersionClaim | undefined
+  readonly conditions: ReadConditions | undefined
+}
+
+/** `x-amz-copy-source`: `/bucket/key?versionId=…`, percent-encoded, with or without the first slash. */
+export function readCopySource(headers: RequestHeaders): CopySource {
+  const text = headers['x-amz-copy-source'] ?? ''
+  // It is decoded by the same function as the request's own path: what is authorised below is what is read.
+  const url = decodeSource(text)
+  const { bucketName, keyText } = splitPath(url.path)
+  if (bucketName === '' || keyText === '') throw invalidSource()
+  if (isControlKey(keyText)) {
+    throw new S3Error('InvalidRequest', 'The documents of the control folder can not be copied: GET them')
+  }
+  let version: VersionClaim | undefined
+  for (const [name, value] of url.query) {
+    if (name !== 'versionId' || version) throw invalidSource()
+    version = readVersionId(value)
+  }
+  return {
+    bucket: parseBucket(bucketName),
+    path: readKey(keyText),
+    version,
+    conditions: readConditions(headers, 'x-amz-copy-source-'),
+  }
+}
+
+/** The source's entry, if the caller may read it and its conditions hold. */
+export async function openCopySource(source: CopySource, context: Context): Promise<FoundEntry> {
+  context.authorize('read', source.bucket.repo)
+  const found = await findEntry(context, source.bucket, source.path, source.version)
+  const verdict = evaluateConditions(source.conditions, found.entry)
+  if (verdict.kind === 'failed') throw preconditionFailed(`x-amz-copy-source-${verdict.condition}`)
+  if (verdict.kind === 'notModified') throw preconditionFailed('x-amz-copy-source-If-None-Match')
+  return found
+}
+
+function decodeSource(text: string): ReturnType<typeof parseRequestUrl> {
+  try {
+    return parseRequestUrl(text.startsWith('/') ? text : `/${text}`)
+  } catch (error) {
+    throw new S3Error('InvalidArgument', invalidSource().message, { ArgumentName: 'x-amz-copy-source' }, {}, error)
+  }
+}
+
+function invalidSource(): S3Error {
+  return new S3Error('InvalidArgument', 'Copy Source must mention the source bucket and key: sourcebucket/sourcekey', {
+    ArgumentName: 'x-amz-copy-source',
+  })
+}

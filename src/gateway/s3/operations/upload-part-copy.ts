@@ -1,0 +1,109 @@
+import { bodyDigest, type DigestName, MAX_PUT_BYTES } from '../../../kernel/index.ts'
+import type { ByteRange, ContentStore, Entry } from '../../../versioning/index.ts'
+import { algorithms, type ChecksumAlgorithm, fullObject } from '../checksums.ts'
+import { invalidArgument, S3Error } from '../codes.ts'
+import { openCopySource, readCopySource } from '../copy-source.ts'
+import { versionText } from '../entry-headers.ts'
+import { readPartNumber, required } from '../numbers.ts'
+import { operation, type ReceivedContent } from '../operation.ts'
+import { document, leaf, xmlTime } from '../xml.ts'
+
+export const uploadPartCopy = operation({
+  name: 'UploadPartCopy',
+  on: 'object',
+  needs: 'write',
+  read: ({ bucket, key, query, headers }) => ({
+    bucket,
+    path: key,
+    uploadId: required('uploadId', query.get('uploadId')),
+    number: readPartNumber(required('partNumber', query.get('partNumber'))) ?? 0,
+    source: readCopySource(headers),
+    range: readCopyRange(headers['x-amz-copy-source-range']),
+  }),
+  run: async ({ bucket, path, uploadId, number, source, range }, context) => {
+    const { entry } = await openCopySource(source, context)
+    const at = await context.branch(bucket)
+    const upload = await context.versioning.uploads.get(at, path, uploadId)
+    const wanted = range ?? { start: 0, end: entry.size }
+    if (wanted.end > entry.size) {
+      throw new S3Error('InvalidRange', `Range specified is not valid for source object of size: ${entry.size}`, {
+        ActualObjectSize: String(entry.size),
+      })
+    }
+    if (wanted.end - wanted.start > MAX_PUT_BYTES) {
+      throw new S3Error(
+        'InvalidRequest',
+        'The specified copy source is larger than the maximum allowable size for a part',
+      )
+    }
+    const { staged, md5, checksum } = await copyBytes(
+      context.versioning.content,
+      entry,
+      wanted,
+      upload.checksumAlgorithm,
+    )
+    const part = await context.versioning.uploads.putPart(at, path, uploadId, {
+      number,
+      staged,
+      md5,
+      ...(checksum ? { checksum } : {}),
+    })
+    return { entry, part, checksum }
+  },
+  write: ({ entry, part, checksum }) => ({
+    status: 200,
+    headers: { 'Content-Type': 'application/xml', 'x-amz-copy-source-version-id': versionText(entry.version) },
+    body: document(
+      'CopyPartResult',
+      leaf('LastModified', xmlTime(part.modifiedMs)),
+      leaf('ETag', `"${part.md5}"`),
+      checksum ? leaf(algorithms[checksum.algorithm].element, checksum.value) : '',
+    ),
+  }),
+})
+
+/** A part begins where it likes, so its bytes are cut anew; pieces that are there already are not stored twice. */
+async function copyBytes(
+  content: ContentStore,
+  entry: Entry,
+  range: ByteRange,
+  algorithm: ChecksumAlgorithm | undefined,
+): Promise<Pick<ReceivedContent, 'staged' | 'md5' | 'checksum'>> {
+  const size = range.end - range.start
+  const names: DigestName[] = algorithm ? ['md5', algorithms[algorithm].digest] : ['md5']
+  const digest = bodyDigest(names, { expectedBytes: size })
+  const writer = content.writer({ expectedBytes: size })
+  let digestEnded = false
+  let writerEnded = false
+  try {
+    if (size > 0) {
+      for await (const piece of content.read(entry.content, range)) {
+        await Promise.all([digest.update(piece as Buffer), writer.write(piece as Buffer)])
+      }
+    }
+    digestEnded = true
+    const digests = await digest.digest()
+    writerEnded = true
+    const staged = await writer.finish()
+    const value = algorithm && digests.get(algorithms[algorithm].digest)
+    const md5 = digests.get('md5')?.toString('hex') ?? ''
+    return { staged, md5, ...(algorithm && value ? { checksum: fullObject(algorithm, value) } : {}) }
+  } catch (error) {
+    if (!digestEnded) digest.abandon()
+    if (!writerEnded) await writer.abort()
+    throw error
+  }
+}
+
+/** `bytes=first-last`, both given: a copy has no other form. */
+function readCopyRange(text: string | undefined): ByteRange | undefined {
+  if (text === undefined) return undefined
+  const match = /^bytes=(\d{1,15})-(\d{1,15})$/.exec(text)
+  const range = match && { start: Number(match[1]), end: Number(match[2]) + 1 }
+  if (range && range.start < range.end) return range
+  throw invalidArgument(
+    'x-amz-copy-source-range',
+    text.slice(0, 100),
+    'The x-amz-copy-source-range value must be of the form bytes=first-last where first and last are the zero-based offsets of the first and last bytes to copy',
+  )
+}
