@@ -1,0 +1,50 @@
+/** `node scripts/s3-table.ts`: writes the tables of docs/s3.md again, from the registry that requests are routed by. */
+import { readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { type RegisteredRoute, registry } from '../src/gateway/index.ts'
+
+const page = join(import.meta.dirname, '../docs/s3.md')
+const begin = '<!-- made by scripts/s3-table.ts: begin -->'
+const end = '<!-- made by scripts/s3-table.ts: end -->'
+/** The registry has them, and they are not AWS's: the text of the page says what they are. */
+const ours = new Set(['Flush', 'Preflight'])
+const paths = { service: '/', bucket: '/bucket', object: '/bucket/key' } as const
+
+function requestOf({ method, on, parameters, header }: RegisteredRoute): string {
+  const names = Object.entries(parameters)
+    // The JS SDK says by it which operation it means; others leave it out.
+    .filter(([name]) => name !== 'x-id')
+    .map(([name, value]) => (value === true ? name : `${name}=${value}`))
+  const query = names.length > 0 ? `?${names.join('&')}` : ''
+  return `${method} ${paths[on]}${query}${header === undefined ? '' : ` with ${header}`}`
+}
+
+/** The two tables: what is there, and what answers 501. */
+export function s3Tables(): string {
+  const operations = registry.filter(({ name }) => !ours.has(name)).sort((a, b) => (a.name < b.name ? -1 : 1))
+  const there = operations.filter(({ operation }) => operation !== undefined)
+  const missing = operations.filter(({ operation }) => operation === undefined)
+  return [
+    `## Implemented: ${there.length} of ${operations.length}`,
+    '',
+    '| operation | request |',
+    '|---|---|',
+    ...there.map((route) => `| ${route.name} | \`${requestOf(route)}\` |`),
+    '',
+    `## Not implemented: 501`,
+    '',
+    '| operation | request |',
+    '|---|---|',
+    ...missing.map((route) => `| ${route.name} | \`${requestOf(route)}\` |`),
+  ].join('\n')
+}
+
+/** The page with its tables as they are now. */
+export function s3Page(text: string): string {
+  const from = text.indexOf(begin)
+  const to = text.indexOf(end)
+  if (from < 0 || to < from) throw new Error(`docs/s3.md has lost its marks ${begin} and ${end}`)
+  return `${text.slice(0, from + begin.length)}\n\n${s3Tables()}\n\n${text.slice(to)}`
+}
+
+if (import.meta.main) writeFileSync(page, s3Page(readFileSync(page, 'utf8')))

@@ -1,0 +1,13 @@
+/** `npm test`: every test of the repository, or only the files whose path contains one of the arguments. */
+import { globSync } from 'node:fs'
+import { root, runFiles, underOurNode } from './runner.ts'
+
+underOurNode()
+const wanted = process.argv.slice(2)
+const files = ['src', 'examples', 'test']
+  .flatMap((folder) => globSync(`${folder}/**/*.test.ts`, { cwd: root }))
+  .filter((file) => !file.includes('node_modules'))
+  .filter((file) => wanted.length === 0 || wanted.some((part) => file.includes(part)))
+  .sort()
+process.chdir(root)
+process.exitCode = await runFiles({ files })

@@ -1,0 +1,82 @@
+/** Runs test files by node's own runner and says at the end what was left out. Used by `npm test` and `npm run conformance`. */
+import { spawnSync } from 'node:child_process'
+import { once } from 'node:events'
+import { existsSync } from 'node:fs'
+import { basename, dirname, join, relative } from 'node:path'
+import { type EventData, run } from 'node:test'
+import { spec } from 'node:test/reporters'
+import { fileURLToPath } from 'node:url'
+
+export const root = dirname(dirname(fileURLToPath(import.meta.url)))
+
+/** Two files at a time: more would make tests that watch real processes slow each other down on a small machine. */
+const FILES_AT_ONCE = 2
+/** For each test that sets no limit of its own: a hang is a failure of that test, not of the whole run. */
+const TEST_TIMEOUT_MS = 120_000
+/** Everything together; only an endless loop that no timer can interrupt gets here. */
+const RUN_TIMEOUT_MS = 45 * 60_000
+
+/**
+ * Runs the whole program again under the `node` package of this repository if an older Node started it, and ends with its
+ * exit code; returns under the right one.
+ */
+export function underOurNode(): void {
+  const ours = join(root, 'node_modules/node/bin/node')
+  if (Number(process.versions.node.split('.')[0]) >= 24 || !existsSync(ours)) return
+  const { status } = spawnSync(ours, process.argv.slice(1), { stdio: 'inherit' })
+  process.exit(status ?? 1)
+}
+
+interface LeftOut {
+  readonly file: string
+  readonly name: string
+  readonly reason: string
+}
+
+export interface RunOptions {
+  readonly files: readonly string[]
+  readonly filesAtOnce?: number
+  readonly timeoutMs?: number
+  /** A suite that was left out is a failure too: for machines on which everything is meant to be there. */
+  readonly strict?: boolean
+}
+
+/** Resolves to the exit code: not 0 if a test failed, was cancelled, or if none ran at all. */
+export async function runFiles(options: RunOptions): Promise<number> {
+  const leftOut: LeftOut[] = []
+  let ran = 0
+  let ok = true
+  const stream = run({
+    files: [...options.files],
+    concurrency: options.filesAtOnce ?? FILES_AT_ONCE,
+    timeout: options.timeoutMs ?? TEST_TIMEOUT_MS,
+    signal: AbortSignal.timeout(RUN_TIMEOUT_MS),
+    execArgv: ['--import', new URL('./watchdog.ts', import.meta.url).href],
+  })
+  const note = (event: EventData.TestPass | EventData.TestFail) => {
+    if (event.skip === undefined) return
+    const reason = typeof event.skip === 'string' && event.skip !== '' ? event.skip : 'no reason given'
+    leftOut.push({ file: relative(root, event.file ?? ''), name: event.name, reason })
+  }
+  stream.on('test:pass', note)
+  stream.on('test:fail', note)
+  stream.on('test:summary', ({ file, success, counts }) => {
+    if (file !== undefined) return
+    ok = success
+    ran = counts.tests - counts.skipped
+  })
+  const report = stream.compose(new spec())
+  report.pipe(process.stdout, { end: false })
+  await once(report, 'end')
+  process.stdout.write(describeLeftOut(leftOut))
+  if (ran === 0) process.stdout.write('no test ran: that is a failure\n')
+  if (options.strict && leftOut.length > 0)
+    process.stdout.write('something was left out, and everything is asked for: that is a failure\n')
+  return ok && ran > 0 && !(options.strict && leftOut.length > 0) ? 0 : 1
+}
+
+function describeLeftOut(leftOut: readonly LeftOut[]): string {
+  if (leftOut.length === 0) return '\nnothing was left out\n'
+  const lines = leftOut.map(({ file, name, reason }) => `  ${basename(file)}: ${name} (${reason})`)
+  return `\nleft out: ${leftOut.length}\n${lines.join('\n')}\n`
+}
