@@ -1,7 +1,7 @@
-import { mkdir, rm, writeFile } from 'node:fs/promises'
+import { mkdir, open, rm, writeFile } from 'node:fs/promises'
 import type { Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { createApi } from './api/index.ts'
 import { cloudMigrations, openSecretStore } from './cloud/index.ts'
 import { egressMigrations, openEgress } from './egress/index.ts'
@@ -65,6 +65,10 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
     const scratchFolder = join(dataFolder, 'scratch')
     const pipelines = await openPipelines({ db, versioning, egress, config, clock, log, scratchFolder })
 
+    // What was made by now must still be there after a loss of power.
+    await syncFolder(dataFolder)
+    await syncFolder(dirname(dataFolder))
+
     const keys = rootKeyRing(rootKey)
     const gateway = createGateway({ versioning, keys, config, clock, log })
     opened.add(() => gateway.close())
@@ -99,6 +103,15 @@ class Closers {
 
   async close(): Promise<void> {
     for (let close = this.#closers.pop(); close; close = this.#closers.pop()) await close()
+  }
+}
+
+async function syncFolder(folder: string): Promise<void> {
+  const handle = await open(folder, 'r')
+  try {
+    await handle.sync()
+  } finally {
+    await handle.close()
   }
 }
 
