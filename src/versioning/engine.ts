@@ -7,7 +7,6 @@ import {
   DerivedBranches,
   deleteBranch,
   deleteRepo,
-  describeTarget,
   ensureBranch,
   Finisher,
   findCommit,
@@ -151,7 +150,7 @@ export class VersioningEngine implements Versioning {
   }
 
   describe(target: Target) {
-    return describeTarget(this.#context.db, target)
+    return this.#views.descriptions.describe(target)
   }
 
   async resolveRevision(repo: RepoName, revision: string, options: { settle?: boolean } = {}): Promise<CommitId> {
@@ -163,8 +162,12 @@ export class VersioningEngine implements Versioning {
     return findCommit(this.#context.db, id)
   }
 
-  stat(target: Target, path: Path) {
-    return this.#views.stat(target, path)
+  async stat(target: Target, path: Path) {
+    return (await this.#views.find(target, path)).entry
+  }
+
+  find(target: Target, path: Path) {
+    return this.#views.find(target, path)
   }
 
   list(...[target, query]: Method<'list'>) {

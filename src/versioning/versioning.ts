@@ -358,6 +358,8 @@ export interface Versioning {
 
   /** Of a branch: its live view. Throws PathNotFound; CommitUnavailable. */
   stat(target: Target, path: Path): Promise<FileEntry>
+  /** `stat` and `describe` of one and the same view, for less than the price of both. */
+  find(target: Target, path: Path): Promise<{ readonly entry: FileEntry; readonly info: TargetInfo }>
   list(target: Target, query: ListQuery): Promise<ListResult>
 
   /**

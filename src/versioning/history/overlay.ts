@@ -109,6 +109,10 @@ class StagedCursor implements OverlayCursor {
   }
 
   async next(): Promise<TreeChange | undefined> {
+    return this.nextNow()
+  }
+
+  nextNow(): TreeChange | undefined {
     const { keys, rows } = this.#overlay
     const key = keys[this.#at]
     const row = rows[this.#at]

@@ -6,15 +6,13 @@ import {
   CommitNotFound,
   type CommitRef,
   isCommitPrefix,
-  type Provenance,
   parseBranchName,
   type RepoName,
   RepoNotFound,
   type Target,
-  type TargetInfo,
 } from '../model/index.ts'
 import { missing } from './branches.ts'
-import { provenanceOf, unavailable } from './commits.ts'
+import { unavailable } from './commits.ts'
 
 /** Candidates named in an AmbiguousCommit. */
 const MAX_CANDIDATES = 10
@@ -144,36 +142,4 @@ async function baseCommit(queries: Queries, repo: RepoName, base: string): Promi
   if (!row) throw await missing(queries, { repo, branch })
   if (row.head) return row.head as CommitId
   throw new CommitNotFound(`${repo}@${branch} has no finished commit yet`, { repo, branch })
-}
-
-/** What response headers are made of. Throws BranchNotFound, CommitNotFound. */
-export async function describeTarget(queries: Queries, target: Target): Promise<TargetInfo> {
-  const row = await queries.get<{
-    branch: string
-    id: string | null
-    state: TargetInfo['commitState'] | null
-    pipeline: string | null
-  }>(
-    target.kind === 'branch'
-      ? `SELECT b.name AS branch, c.id, c.state, b.pipeline FROM branches AS b
-         LEFT JOIN commits AS c ON c.id = CASE WHEN b.pipeline IS NULL THEN coalesce(b.open_commit, b.tip) ELSE b.head END
-         WHERE b.repo = ? AND b.name = ?`
-      : 'SELECT branch, id, state, pipeline FROM commits WHERE repo = ? AND id = ?',
-    [target.repo, target.kind === 'branch' ? target.branch : target.commit],
-  )
-  if (!row) {
-    if (target.kind === 'branch') throw await missing(queries, target)
-    throw new CommitNotFound(`repo ${target.repo} has no commit ${target.commit}`, { commit: target.commit })
-  }
-  const provenance: readonly Provenance[] =
-    row.pipeline && row.id ? await provenanceOf(queries, row.id as CommitId) : []
-  return {
-    target,
-    repo: target.repo,
-    branch: row.branch as BranchName,
-    ...(row.id ? { commit: row.id as CommitId } : {}),
-    ...(row.state ? { commitState: row.state } : {}),
-    ...(row.pipeline ? { pipeline: row.pipeline } : {}),
-    provenance,
-  }
 }

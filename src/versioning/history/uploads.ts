@@ -132,16 +132,7 @@ export class BranchUploads implements Uploads {
     const rows = await this.#context.db.all<UploadRow>(
       `SELECT * FROM uploads WHERE branch_id = ? AND state = 'open' AND substr(path, 1, ?) = ? AND path >= ?
          AND (path > ? OR (? AND id > ?)) ORDER BY path, id LIMIT ?`,
-      [
-        branchId,
-        [...prefix].length,
-        prefix,
-        prefix,
-        path,
-        id === undefined ? 0 : 1,
-        id ?? '',
-        limit + 1,
-      ],
+      [branchId, [...prefix].length, prefix, prefix, path, id === undefined ? 0 : 1, id ?? '', limit + 1],
     )
     return { uploads: rows.slice(0, limit).map(uploadOf), truncated: rows.length > limit }
   }

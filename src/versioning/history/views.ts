@@ -5,6 +5,7 @@ import {
   type Path,
   PathNotFound,
   type Target,
+  type TargetInfo,
   type TreeHash,
   type VersionId,
 } from '../model/index.ts'
@@ -12,6 +13,7 @@ import { decodeEntry, decodeLeaf, listPage, lookup, mergedCursor, treeCursor } f
 import type { ListQuery, ListResult } from '../versioning.ts'
 import { unavailable } from './commits.ts'
 import type { HistoryContext } from './context.ts'
+import { type DescribedRow, Descriptions, SHOWN_COMMIT } from './describe.ts'
 import { Overlays, type View } from './overlay.ts'
 
 /** Finished commits whose roots are remembered: they never change. */
@@ -21,16 +23,21 @@ const MAX_VIEW_TRIES = 20
 
 /** Reading: of a branch through its live view, of a commit through its tree. */
 export class Views {
+  readonly descriptions: Descriptions
   readonly #context: HistoryContext
   readonly #overlays = new Overlays()
   readonly #roots = new Map<string, TreeHash>()
 
   constructor(context: HistoryContext) {
     this.#context = context
+    this.descriptions = new Descriptions(context.db)
   }
 
-  stat(target: Target, path: Path): Promise<FileEntry> {
-    return target.kind === 'branch' ? this.#statBranch(target, path) : this.#statCommit(target, path)
+  /** The entry, and what it was read from: one view, one statement. */
+  async find(target: Target, path: Path): Promise<{ entry: FileEntry; info: TargetInfo }> {
+    if (target.kind === 'branch') return this.#findInBranch(target, path)
+    const root = await this.rootOf(target)
+    return { entry: await this.#fromTree(root, path), info: await this.descriptions.describe(target) }
   }
 
   async list(target: Target, query: ListQuery): Promise<ListResult> {
@@ -65,30 +72,28 @@ export class Views {
     return row.root as TreeHash
   }
 
-  async #statCommit(target: Extract<Target, { kind: 'commit' }>, path: Path): Promise<FileEntry> {
-    return this.#fromTree(await this.rootOf(target), path)
-  }
-
   // One statement gives the root and the newest staged change of the path: they belong to one view.
-  async #statBranch(target: Extract<Target, { kind: 'branch' }>, path: Path): Promise<FileEntry> {
-    const row = await this.#context.db.get<{
-      root: string
-      seq: number | null
-      commit_id: string | null
-      entry: Buffer | null
-    }>(
+  async #findInBranch(
+    target: Extract<Target, { kind: 'branch' }>,
+    path: Path,
+  ): Promise<{ entry: FileEntry; info: TargetInfo }> {
+    const row = await this.#context.db.get<
+      DescribedRow & { root: string; seq: number | null; commit_id: string | null; entry: Buffer | null }
+    >(
       // max() is found in the index by path alone; joined by path, the planner would walk the whole staging area by seq.
-      `SELECT b.root, c.seq, c.commit_id, c.entry FROM branches AS b
+      `SELECT b.root, b.name AS branch, b.pipeline, s.id, s.state, c.seq, c.commit_id, c.entry FROM branches AS b
        LEFT JOIN changes AS c ON c.branch_id = b.id AND c.seq = (
          SELECT max(seq) FROM changes WHERE branch_id = b.id AND path = ? AND seq > b.folded_seq)
+       LEFT JOIN commits AS s ON s.id = ${SHOWN_COMMIT}
        WHERE b.repo = ? AND b.name = ?`,
       [path, target.repo, target.branch],
     )
     if (!row) throw new BranchNotFound(target.repo, target.branch)
-    if (row.seq === null) return this.#fromTree(row.root as TreeHash, path)
+    const info = await this.descriptions.of(target, row)
+    if (row.seq === null) return { entry: await this.#fromTree(row.root as TreeHash, path), info }
     if (!row.entry) throw new PathNotFound(path)
     const version = { commit: row.commit_id, seq: row.seq } as VersionId
-    return { ...decodeEntry(row.entry), path, version }
+    return { entry: { ...decodeEntry(row.entry), path, version }, info }
   }
 
   async #fromTree(root: TreeHash, path: Path): Promise<FileEntry> {
