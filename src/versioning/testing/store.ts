@@ -31,8 +31,8 @@ export interface TestStore {
   readonly folder: string
   readonly db: Database
   readonly versioning: Versioning
-  /** Closes it and opens it again, as a restart does. */
-  reopen(): Promise<void>
+  /** Closes it and opens it again, as a restart does; with `realDisk`, without the `files` it was opened with. */
+  reopen(options?: { realDisk?: boolean }): Promise<void>
   close(): Promise<void>
 }
 
@@ -46,6 +46,7 @@ export interface TestStoreOptions {
 export async function openTestStore(options: TestStoreOptions = {}): Promise<TestStore> {
   const folder = await mkdtemp(join(tmpdir(), 'sluice-store-'))
   const databaseFile = join(folder, 'meta.sqlite')
+  let files = options.files
   const open = async () => {
     const db = await openSqlite({ file: databaseFile, log: silentLog })
     await migrate(db, [versioningMigrations])
@@ -59,18 +60,22 @@ export async function openTestStore(options: TestStoreOptions = {}): Promise<Tes
       onFatal: (error) => {
         throw error
       },
-      ...(options.files ? { files: options.files } : {}),
+      ...(files ? { files } : {}),
     })
     return { db, versioning }
   }
   const store = { folder, ...(await open()) }
   const shut = async () => {
-    await store.versioning.close()
+    // After a crash of the disk below, closing fails as everything does.
+    await store.versioning.close().catch((error: unknown) => {
+      if (!options.files) throw error
+    })
     await store.db.close()
   }
   return Object.assign(store, {
-    reopen: async () => {
+    reopen: async ({ realDisk = false } = {}) => {
       await shut()
+      if (realDisk) files = undefined
       Object.assign(store, await open())
     },
     close: async () => {
