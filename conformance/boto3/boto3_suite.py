@@ -16,7 +16,7 @@ import uuid
 import boto3
 from boto3.s3.transfer import TransferConfig
 from botocore.config import Config
-from botocore.exceptions import ClientError
+from botocore.exceptions import ClientError, MissingDependencyException
 
 MIB = 1024 * 1024
 
@@ -143,16 +143,14 @@ class Integrity(Case):
         for name in ("CRC32", "SHA1", "SHA256", "CRC32C", "CRC64NVME"):
             try:
                 put = self.s3.put_object(Bucket=self.bucket, Key=name, Body=b"123456789", ChecksumAlgorithm=name)
-            except Exception as error:
-                if "awscrt" in str(error) or "CRT" in str(error):
-                    continue
-                raise
+            except MissingDependencyException:
+                continue
             got = self.s3.get_object(Bucket=self.bucket, Key=name, ChecksumMode="ENABLED")
             self.assertEqual(got[f"Checksum{name}"], put[f"Checksum{name}"])
             self.assertEqual(got["Body"].read(), b"123456789")
 
     def test_gives_known_values_for_checksums_sent_as_headers(self):
-        known = {"CRC32": "y/Q5Jg==", "CRC32C": "4waSgw==", "CRC64NVME": "rosUhgqZSIg=", "SHA1": "98O8HYCOBHMqCSdH1Qy+kpo20rg="}
+        known = {"CRC32": "y/Q5Jg==", "CRC32C": "4waSgw==", "CRC64NVME": "rosUhgp5mIg=", "SHA1": "98O8HYCOBHMq32eZZczDTKeuNEE="}
         for name, value in known.items():
             self.s3.put_object(Bucket=self.bucket, Key=name, Body=b"123456789", **{f"Checksum{name}": value})
             head = self.s3.head_object(Bucket=self.bucket, Key=name, ChecksumMode="ENABLED")
@@ -295,7 +293,7 @@ class Commits(Case):
         self.assertEqual(into.getvalue(), body)
 
     def test_refuses_a_wrong_secret(self):
-        intruder = boto3.client("s3", aws_secret_access_key="x" * 40)
+        intruder = boto3.client("s3", aws_access_key_id=os.environ["AWS_ACCESS_KEY_ID"], aws_secret_access_key="x" * 40)
         self.assertRefused("SignatureDoesNotMatch", intruder.put_object, Bucket=self.bucket, Key="no", Body=b"no")
         self.assertRefused("404", self.s3.head_object, Bucket=self.bucket, Key="no")
 

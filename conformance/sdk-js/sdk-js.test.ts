@@ -61,7 +61,11 @@ describe('the AWS SDK for JavaScript', () => {
     const body = bytesNamed('stream', 3_000_000)
     for (const algorithm of Object.values(ChecksumAlgorithm)) {
       if (!['CRC32', 'CRC32C', 'CRC64NVME', 'SHA1', 'SHA256'].includes(algorithm)) continue
-      const pieces = Readable.from([body.subarray(0, 10), body.subarray(10, 2_000_000), body.subarray(2_000_000)])
+      const pieces = Readable.from([
+        body.subarray(0, 70_000),
+        body.subarray(70_000, 2_000_000),
+        body.subarray(2_000_000),
+      ])
       const put = new PutObjectCommand({
         Bucket,
         Key: `s/${algorithm}`,
@@ -106,7 +110,7 @@ describe('the AWS SDK for JavaScript', () => {
       keys.push(...(page.Contents ?? []).map(({ Key }) => Key ?? ''))
     }
     assert.deepEqual(keys, ['p/0', 'p/1', 'p/2', 'p/3', 'p/4', 'p/5', 'p/6'])
-    const waited = await waitUntilObjectExists({ client: s3, maxWaitTime: 5 }, { Bucket, Key: 'p/6' })
+    const waited = await waitUntilObjectExists({ client: s3, minDelay: 1, maxWaitTime: 10 }, { Bucket, Key: 'p/6' })
     assert.equal(waited.state, 'SUCCESS')
     await s3.send(new CopyObjectCommand({ Bucket, Key: 'copy', CopySource: `${Bucket}/p/3` }))
     assert.equal((await get('copy')).toString(), '3')

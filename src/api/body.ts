@@ -5,7 +5,7 @@ import type { StagedContent, Versioning } from '../versioning/index.ts'
 import type { IncomingContent } from './route.ts'
 
 /** A client that sends nothing for so long is gone, or means to hold the connection. */
-export const BODY_IDLE_MS = 60_000
+const BODY_IDLE_MS = 60_000
 
 /** The body is not the one that was signed. */
 export class BodyMismatch extends DomainError {

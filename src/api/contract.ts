@@ -9,7 +9,6 @@
  * a line `{"error": …}` ends a stream that could not go on.
  */
 
-export const API_PREFIX = '/v1'
 export const LINES_TYPE = 'application/x-ndjson'
 /** The largest JSON body that a request may have. */
 export const MAX_JSON_BYTES = 1024 * 1024

@@ -4,13 +4,15 @@ import {
   type Corrupt,
   DomainError,
   type InvalidInput,
+  type Log,
   type SignatureErrorCode,
   type StorageFull,
 } from '../kernel/index.ts'
 import type { PipelinesError } from '../pipelines/index.ts'
 import type { VersioningError } from '../versioning/index.ts'
 import type { BodyCutOff, BodyMismatch, BodyTooLarge } from './body.ts'
-import type { ShuttingDown } from './lines.ts'
+import type { ErrorJson } from './contract.ts'
+import { ShuttingDown } from './lines.ts'
 
 export class RouteNotFound extends DomainError {
   readonly code = 'RouteNotFound'
@@ -109,7 +111,20 @@ const statusOfCode: Readonly<Record<ApiErrorCode, number>> = {
   ShuttingDown: 503,
 }
 
+/** What the caller is told of an error. Faults of the server are logged, and told no more of than that they are there. */
+export function describeError(error: unknown, log: Log, where: string): { status: number; body: ErrorJson } {
+  const status = error instanceof DomainError ? statusOf(error) : undefined
+  if (status === undefined || (status >= 500 && !(error instanceof ShuttingDown))) {
+    log.error({ err: error, where }, 'a request to the API failed')
+  }
+  if (error instanceof DomainError && status !== undefined) {
+    return { status, body: { error: { code: error.code, message: error.message, data: error.data } } }
+  }
+  const message = 'something went wrong in the server; its log says what'
+  return { status: 500, body: { error: { code: 'InternalError', message, data: {} } } }
+}
+
 /** The status of an error that the caller is meant to see, or undefined if it is a fault of the server. */
-export function statusOf(error: DomainError): number | undefined {
+function statusOf(error: DomainError): number | undefined {
   return Object.hasOwn(statusOfCode, error.code) ? statusOfCode[error.code as ApiErrorCode] : undefined
 }

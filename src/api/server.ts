@@ -4,7 +4,6 @@ import Koa from 'koa'
 import {
   type AccessKey,
   authorize,
-  DomainError,
   errnoOf,
   InvalidInput,
   type KeyRing,
@@ -16,8 +15,8 @@ import {
   verifyRequest,
 } from '../kernel/index.ts'
 import { arriving, parseJson, readBody } from './body.ts'
-import { type ErrorJson, LINES_TYPE, MAX_JSON_BYTES } from './contract.ts'
-import { MethodNotAllowed, RouteNotFound, statusOf, UnsignedBody } from './errors.ts'
+import { LINES_TYPE, MAX_JSON_BYTES } from './contract.ts'
+import { describeError, MethodNotAllowed, RouteNotFound, UnsignedBody } from './errors.ts'
 import { fieldsOfQuery } from './fields.ts'
 import { linesStream } from './lines.ts'
 import type { Answer, RawCall, Route, Services } from './route.ts'
@@ -66,7 +65,7 @@ export function createApi(options: ApiOptions): Api {
       options.log.error({ err: error }, 'an answer of the API was cut off')
     }
   })
-  app.use(answerErrors(options.log))
+  app.use(answerErrors(options))
   app.use(authenticate(options))
   const router = new Router<State>()
   for (const route of routes) router.register(route.path, [route.method], serve(route, options, closing.signal))
@@ -105,8 +104,9 @@ function closeServer(server: Server): Promise<void> {
   })
 }
 
-function answerErrors(log: Log): Koa.Middleware<State> {
+function answerErrors({ log, clock }: ApiOptions): Koa.Middleware<State> {
   return async (ctx, next) => {
+    const startedMs = clock.now()
     ctx.set({ 'cache-control': 'no-store', 'x-content-type-options': 'nosniff' })
     try {
       await next()
@@ -116,6 +116,9 @@ function answerErrors(log: Log): Koa.Middleware<State> {
       ctx.body = body
       if (!ctx.req.complete) ctx.res.once('finish', () => linger(ctx.req))
     }
+    // Without the query, which may hold what people search for.
+    const { method, path, status } = ctx
+    log.debug({ method, path, status, key: ctx.state.key?.accessKeyId, ms: clock.now() - startedMs }, 'API request')
   }
 }
 
@@ -123,16 +126,6 @@ function linger(request: IncomingMessage): void {
   setTimeout(() => {
     if (!request.complete) request.destroy()
   }, LINGER_MS).unref()
-}
-
-function describeError(error: unknown, log: Log, where: string): { status: number; body: ErrorJson } {
-  const status = error instanceof DomainError ? statusOf(error) : undefined
-  if (error instanceof DomainError && status !== undefined) {
-    return { status, body: { error: { code: error.code, message: error.message, data: error.data } } }
-  }
-  log.error({ err: error, where }, 'a request to the API failed')
-  const message = 'something went wrong in the server; its log says what'
-  return { status: 500, body: { error: { code: 'InternalError', message, data: {} } } }
 }
 
 /** Routes that need no signature, by method and path. */

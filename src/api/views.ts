@@ -58,7 +58,7 @@ export function branchJson(branch: Branch): BranchJson {
   }
 }
 
-export function commitJson(commit: Commit, provenance: readonly Provenance[]): CommitJson {
+function commitJson(commit: Commit, provenance: readonly Provenance[]): CommitJson {
   const { failure } = commit
   return {
     id: commit.id,

@@ -37,7 +37,8 @@ export class Progress {
       done: this.#done,
       total: this.#total,
       elapsedMs: now - this.#startedMs,
-      columns: this.#stream.columns ?? 80,
+      // Some terminals say 0 when they don't know.
+      columns: this.#stream.columns || 80,
     })
     this.#stream.write(`\r${line}\x1b[K`)
   }

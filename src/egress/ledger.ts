@@ -149,7 +149,7 @@ export class Ledger {
     await tx.run(
       `UPDATE egress_object SET sent = 1, owned = 1, etag = new.value ->> 3
        FROM json_each(?) AS new
-       WHERE location = ? AND key = new.value ->> 0 AND pipeline = ? AND fingerprint = new.value ->> 1`,
+       WHERE location = ? AND egress_object.key = new.value ->> 0 AND pipeline = ? AND fingerprint = new.value ->> 1`,
       [this.#json(entries), this.#location, this.#pipeline],
     )
   }
@@ -195,7 +195,7 @@ export class Ledger {
 
   async #rowsOf(on: Pick<Database, 'all'>, paths: readonly string[]): Promise<ObjectRow[]> {
     return on.all<ObjectRow>(
-      `SELECT key, pipeline, fingerprint, etag, sent, owned FROM json_each(?) AS wanted
+      `SELECT object.key, pipeline, fingerprint, etag, sent, owned FROM json_each(?) AS wanted
        CROSS JOIN egress_object AS object ON object.location = ? AND object.key = wanted.value`,
       [this.#keys(paths), this.#location],
     )

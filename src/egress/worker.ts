@@ -125,6 +125,8 @@ export class Worker {
       const renewal = setInterval(() => {
         db.write(run.renew).catch((error: unknown) => stop.abort(error))
       }, RENEW_EVERY_MS)
+      // Told to stop, it has no more to keep.
+      signal.addEventListener('abort', () => clearInterval(renewal), { once: true })
       let goesOn = false
       try {
         await run.run()

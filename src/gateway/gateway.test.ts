@@ -202,7 +202,7 @@ describe('the S3 endpoint, through the AWS SDK', () => {
     assert.ok((await get('range', { Range: 'bytes=10-' })).bytes.equals(body.subarray(10)))
     assert.equal((await get('range', { Range: 'bytes=0-1,5-6' })).$metadata.httpStatusCode, 200)
     await refused(get('range', { Range: `bytes=${body.length}-` }), 'InvalidRange', 416)
-    await put('empty', '')
+    await put('empty', Buffer.alloc(0))
     await refused(get('empty', { Range: 'bytes=0-0' }), 'InvalidRange', 416)
     assert.equal((await get('range', { Range: 'bytes=0-3', ChecksumMode: 'ENABLED' })).ChecksumCRC32, undefined)
   })
@@ -211,9 +211,8 @@ describe('the S3 endpoint, through the AWS SDK', () => {
     const { ETag } = await put('conditional', 'one')
     assert.equal((await get('conditional', { IfMatch: ETag })).bytes.toString(), 'one')
     await refused(get('conditional', { IfMatch: '"no"' }), 'PreconditionFailed', 412)
-    await assert
-      .rejects(get('conditional', { IfNoneMatch: ETag }), { $metadata: { httpStatusCode: 304 } as never }, 'never')
-      .catch((error: Error) => assert.match(String(error), /304|AssertionError/))
+    const unchanged = await server.send('GET', '/master.images/conditional', { headers: { 'if-none-match': ETag! } })
+    assert.deepEqual([unchanged.status, unchanged.headers.get('etag'), await unchanged.text()], [304, ETag, ''])
     await refused(get('conditional', { IfUnmodifiedSince: new Date(0) }), 'PreconditionFailed', 412)
     const overridden = await get('conditional', {
       ResponseContentType: 'text/csv',
@@ -445,7 +444,7 @@ describe('the S3 endpoint, through the AWS SDK', () => {
     const seen: (string | undefined)[] = []
     let KeyMarker: string | undefined
     let UploadIdMarker: string | undefined
-    for (;;) {
+    while (seen.length < 4) {
       const page = await s3.send(
         new ListMultipartUploadsCommand({ Bucket: bucket, Delimiter: '/', MaxUploads: 1, KeyMarker, UploadIdMarker }),
       )

@@ -61,6 +61,8 @@ export function createGateway(options: GatewayOptions): Gateway {
     ctx.respond = false
     return front.handle(ctx.req, ctx.res, expectingContinue.has(ctx.req))
   })
+  // What goes wrong is answered and logged by the front door; this is a client that left in the middle.
+  app.on('error', (error: unknown) => log.debug({ err: error }, 'connection lost'))
   const handle = app.callback()
   const server = createServer(
     {

@@ -49,6 +49,8 @@ export interface PipelinesOptions {
   readonly scratchFolder: string
   /** Undefined: the best that this machine has. */
   readonly runner?: Runner
+  /** How long a job rests after an error that is not its own (default 1 s, longer each time), and while the disk is full (5 s). */
+  readonly rest?: { readonly afterErrorMs: number; readonly whileFullMs: number }
 }
 
 /** Opens the pipelines floor. No job runs before `startEngine`. */
@@ -68,6 +70,7 @@ export async function openPipelines(options: PipelinesOptions): Promise<Pipeline
     newId,
     scratchFolder,
     pool: new Pool(config.workers),
+    rest: options.rest ?? { afterErrorMs: 1_000, whileFullMs: 5_000 },
     owner: newId(),
   }
   return new PipelinesFloor(context)

@@ -17,6 +17,7 @@ const POWER_CUTS = full ? 10 : 3
 const seed = Number(process.env['FAULTS_SEED'] ?? Date.now() % 1_000_000)
 const bucket = 'master.stream'
 const TIMEOUT_MS = 15 * 60_000
+const SLOWEST_ROUND_MS = 20_000
 
 interface Round {
   readonly folder: string
@@ -40,7 +41,7 @@ async function killRounds(input: Round): Promise<Loss[]> {
       const writing = workload.run(client, controller.signal)
       // Now and then a commit is under way as well, sealed and folded while others write.
       const committing = random() < 0.6 ? seal(client) : Promise.resolve()
-      await sleep(50 + random() * 700)
+      await moment(workload, random)
       await server.kill()
       controller.abort()
       await Promise.all([writing, committing])
@@ -56,6 +57,14 @@ async function killRounds(input: Round): Promise<Loss[]> {
     client.close()
     if (!server.ended) await server.kill()
   }
+}
+
+/** Some writes later, at any point of the next ones. A slow machine takes longer for the writes, not fewer of them. */
+async function moment(workload: Workload, random: () => number): Promise<void> {
+  const wanted = workload.acknowledged + 20 + random() * 60
+  const deadline = Date.now() + SLOWEST_ROUND_MS
+  while (workload.acknowledged < wanted && Date.now() < deadline) await sleep(5)
+  await sleep(random() * 100)
 }
 
 /** Asks for a commit of what is there; the kill may cut it off. */

@@ -29,10 +29,10 @@ export function addSecretCommands(program: Command, session: Session): void {
     .option('--endpoint <url>', 'URL of the S3 endpoint, if it is not AWS')
     .option('--region <region>', 'region that requests are signed for')
     .action(async (name: string, { accessKey, secretKey = '-', endpoint, region }: SecretOptions) => {
+      const api = await session.api()
       const secretAccessKey = secretKey === '-' ? await readHidden(session, 'Secret access key: ') : secretKey
       if (secretAccessKey === '') throw new CliError('the secret key is empty: type it, or pipe it in')
       const optional = { ...(endpoint !== undefined && { endpoint }), ...(region !== undefined && { region }) }
-      const api = await session.api()
       await api.post('/v1/secrets', { name, accessKeyId: accessKey, secretAccessKey, ...optional })
     })
   withJson(secret.command('list').description('list the secrets')).action(async (options: JsonOption) => {

@@ -34,7 +34,7 @@ const noObject: Explain = (_, __, cause) => new ObjectNotFound('there is no such
 const noUpload: Explain = (_, __, cause) => new ObjectNotFound('there is no such upload', { what: 'upload' }, cause)
 const precondition: Explain = (_, answer, cause) => new StorePreconditionFailed(said(answer), {}, cause)
 const throttled: Explain = (place, answer, cause) =>
-  new StoreThrottled(`${place.service} asks to slow down (${said(answer)})`, {}, cause)
+  new StoreThrottled(`${place.service} takes no more requests now (${said(answer)})`, {}, cause)
 const full: Explain = (place, answer, cause) => new StoreFull(`${place.service} is full (${said(answer)})`, {}, cause)
 const unreachable: Explain = (place, answer, cause) =>
   new StoreUnreachable(`${place.service} failed (${said(answer)})`, {}, cause)
@@ -164,6 +164,8 @@ export function explain(answer: Answer, place: Place, cause?: unknown): StoreErr
   const { code, status } = answer
   const known = Object.hasOwn(byCode, code) ? byCode[code] : undefined
   const explainIt =
+    // Sluice's own way to say it.
+    (status === 503 && /storage is full/.test(answer.message) ? full : undefined) ??
     known ??
     (status !== undefined ? byStatus[status] : undefined) ??
     (/AccessDenied|Forbidden|Expired|InvalidToken/i.test(code) ? denied : undefined) ??

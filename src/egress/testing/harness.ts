@@ -1,5 +1,5 @@
 import { once } from 'node:events'
-import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { mkdir, mkdtemp, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Readable } from 'node:stream'
 import { buffer } from 'node:stream/consumers'
@@ -62,7 +62,8 @@ export class WatchedStore implements ObjectStore {
     return this.#inner.list(options)
   }
   async delete(keys: readonly string[]) {
-    for (const key of keys) await this.#enter('delete', key)
+    await this.before('delete', keys[0] ?? '')
+    this.log.push(...keys.map((key) => `delete ${key}`))
     return this.#inner.delete(keys)
   }
   async copy(from: string, to: string) {
@@ -107,6 +108,8 @@ export class Harness {
   readonly #options: Partial<EgressOptions>
   readonly target: WatchedStore
   egress!: Egress
+  #life = { ended: false }
+  readonly #slow: Egress[] = []
   #datum = 0
 
   private constructor(store: TestStore, scratch: string, target: WatchedStore, options: Partial<EgressOptions>) {
@@ -141,37 +144,39 @@ export class Harness {
 
   async #openEgress(): Promise<void> {
     await migrate(this.#store.db, [cloudMigrations, egressMigrations])
+    const life = { ended: false }
+    this.#life = life
     this.egress = openEgress({
-      db: this.#store.db,
+      db: mortal(this.#store.db, life),
       versioning: this.#store.versioning,
       secrets: await this.secrets(),
       config: ALLOWED,
       clock: systemClock,
       log: silentLog,
       retry: { attempts: 12, firstDelayMs: 1, maxDelayMs: 4 },
-      openStore: () => this.target,
+      openStore: () => mortal<ObjectStore>(this.target, life),
       ...this.#options,
     })
     await this.egress.start()
   }
 
-  /** Ends the process, as far as a test can: nothing of what ran is finished or tidied up, and another process takes over. */
+  /** Ends the process, as far as a test can: nothing that it still does has any effect, and another process takes over. */
   async crash(): Promise<void> {
-    const dead = this.egress
-    const { target } = this
-    const alive = target.before
-    // Whatever the dead process still tries fails for ever, and its rows are as a crash leaves them.
-    target.before = () => new Promise(() => undefined)
-    await this.db.write((tx) => tx.run("UPDATE egress_push SET lease_until_ms = 0 WHERE state = 'running'"))
-    target.before = alive
-    this.#dead.push(dead)
+    this.#life.ended = true
+    // Only its timer ends; whatever it waits for never comes.
+    void this.egress.stop()
     await this.#openEgress()
   }
-  readonly #dead: Egress[] = []
+
+  /** Another process takes over what this one, which is only slow, still works on. */
+  async takeOver(): Promise<void> {
+    this.#slow.push(this.egress)
+    await this.#openEgress()
+  }
 
   async close(): Promise<void> {
     await this.egress.stop()
-    for (const dead of this.#dead) await dead.stop()
+    for (const slow of this.#slow) await slow.stop()
     await this.#store.close()
   }
 
@@ -242,4 +247,15 @@ export class Harness {
 export function signalled(): { promise: Promise<void>; call: () => void } {
   const { promise, resolve } = Promise.withResolvers<void>()
   return { promise, call: () => resolve() }
+}
+
+/** Once its life has ended, nothing asked of it is done or ever answered. */
+function mortal<Inner extends object>(inner: Inner, life: { readonly ended: boolean }): Inner {
+  return new Proxy(inner, {
+    get(_, name) {
+      const value: unknown = Reflect.get(inner, name, inner)
+      if (typeof value !== 'function') return value
+      return (...args: unknown[]) => (life.ended ? new Promise(() => undefined) : value.apply(inner, args))
+    },
+  })
 }

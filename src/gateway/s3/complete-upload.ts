@@ -49,11 +49,20 @@ export function readCompleteInput({ bucket, key, query, headers }: ObjectRequest
   const parts = root.children('Part')
   if (parts.length === 0) throw malformed('it names no part')
   if (parts.length > MAX_PARTS) throw malformed(`it may name at most ${MAX_PARTS} parts`)
+  const named = parts.map(readPart)
+  for (const [index, part] of named.entries()) {
+    if (index > 0 && part.number <= named[index - 1]!.number) {
+      throw new S3Error(
+        'InvalidPartOrder',
+        'The list of parts was not in ascending order. Parts must be ordered by part number.',
+      )
+    }
+  }
   return {
     bucket,
     path: key,
     uploadId: required('uploadId', query.get('uploadId')),
-    parts: parts.map(readPart),
+    parts: named,
     conditions: readWriteConditions(headers),
     expected: {
       size: readObjectSize(headers['x-amz-mp-object-size']),

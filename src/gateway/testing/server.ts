@@ -69,7 +69,7 @@ export async function startTestServer(options: TestStoreOptions & Partial<Gatewa
         method,
         headers,
         redirect: 'manual',
-        ...(sendOptions.body === undefined ? {} : { body: sendOptions.body as BodyInit }),
+        ...(sendOptions.body === undefined ? {} : { body: sendOptions.body as string | Uint8Array<ArrayBuffer> }),
       })
     },
     close: async () => {

@@ -20,6 +20,8 @@ export interface EngineContext {
   readonly scratchFolder: string
   /** Datums that run at once, over all jobs. */
   readonly pool: Pool
+  /** How long a job rests after an error that is not its own, times the number of errors; and while the disk is full. */
+  readonly rest: { readonly afterErrorMs: number; readonly whileFullMs: number }
   /** The name that this engine holds leases by. */
   readonly owner: string
 }

@@ -9,18 +9,23 @@ import { InvalidInput } from '../../kernel/index.ts'
 import type { EgressPort, EgressStatus } from '../index.ts'
 import { at, Bench, noEgress } from '../testing/harness.ts'
 
+/** What that process does: it runs jobs, and says how far it is. */
+const script = `
+  import { Bench } from ${JSON.stringify(import.meta.resolve('../testing/harness.ts'))}
+  const bench = await Bench.open({ folder: process.argv[1] })
+  setInterval(async () => {
+    const [job] = await bench.pipelines.listJobs({ pipeline: 'p' })
+    console.log(JSON.stringify({ state: job?.state, processed: job?.datums.processed }))
+  }, 20)`
+
 /** Runs the engine in another process and kills that process when `enough` holds. */
 async function runAndKill(
   folder: string,
   enough: (progress: { state?: string; processed?: number }) => boolean,
 ): Promise<void> {
-  const child: ChildProcess = spawn(
-    process.execPath,
-    [join(import.meta.dirname, '..', 'testing', 'crash-child.ts'), folder],
-    {
-      stdio: ['ignore', 'pipe', 'inherit'],
-    },
-  )
+  const child: ChildProcess = spawn(process.execPath, ['--input-type=module', '--eval', script, folder], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  })
   for await (const line of createInterface({ input: child.stdout! })) {
     if (!enough(JSON.parse(line) as { state?: string; processed?: number })) continue
     child.kill('SIGKILL')

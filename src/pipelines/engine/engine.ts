@@ -26,9 +26,6 @@ import { JobRun } from './run-job.ts'
 const TICK_MS = 500
 /** How often a job is taken up again after an error that is not its own, before it fails. */
 const MAX_ERRORS = 5
-const RETRY_MS = 1_000
-/** The disk does not empty itself: jobs wait for it without end. */
-const FULL_RETRY_MS = 5_000
 
 interface Running {
   readonly run: JobRun
@@ -188,8 +185,9 @@ export class Engine {
   }
 
   async #retryLater(run: JobRun, output: OpenOutput, error: unknown): Promise<void> {
-    const { clock, log } = this.#context
+    const { clock, log, rest } = this.#context
     const count = (this.#errors.get(run.id) ?? 0) + 1
+    // The disk does not empty itself: jobs wait for it without end.
     const full = error instanceof StorageFull
     log.error({ err: error, job: run.id, pipeline: output.pipeline, count }, 'a job could not go on')
     if (!full && count >= MAX_ERRORS) {
@@ -199,7 +197,7 @@ export class Engine {
       return
     }
     if (!full) this.#errors.set(run.id, count)
-    this.#notBefore.set(run.id, clock.now() + (full ? FULL_RETRY_MS : RETRY_MS * count))
+    this.#notBefore.set(run.id, clock.now() + (full ? rest.whileFullMs : rest.afterErrorMs * count))
   }
 
   async #end(job: string, output: OpenOutput, end: Omit<JobEnd, 'nowMs'>, kind: 'failed' | 'stopped'): Promise<void> {

@@ -321,6 +321,7 @@ export class JobRun {
       await endAttempt(tx, attempt, { state: 'success', nowMs: this.#context.clock.now() })
     })
     this.hasEnded = true
+    this.#context.log.info({ job: this.id, pipeline: this.#version.pipeline }, 'job succeeded')
   }
 
   async #fail(end: Omit<JobEnd, 'nowMs'>, failure: Omit<CommitFailure, 'reason'>): Promise<void> {
@@ -334,6 +335,7 @@ export class JobRun {
       await failDownstream(this.#context, tx, this.#output.commit, { ...failure, reason })
     })
     this.hasEnded = true
+    this.#context.log.info({ job: this.id, pipeline: this.#version.pipeline, state: end.state, reason }, 'job failed')
     await this.#context.logs.say(this.id, `${end.state}: ${reason}`)
   }
 

@@ -4,7 +4,7 @@ import type { BranchName, CommitId, Content, RepoName } from '../../versioning/i
 import type { Input, PfsInput } from '../spec/index.ts'
 
 /** A job with more datums than this needs a coarser glob; each costs about 1 KiB of memory while the job is planned. */
-export const MAX_DATUMS = 1_000_000
+const MAX_DATUMS = 1_000_000
 
 export interface MatchedFile {
   /** Key in the repo, without leading `/`. */

@@ -1,5 +1,5 @@
 /** What a JSON value is called in a message. */
-export function kindOf(value: unknown): string {
+function kindOf(value: unknown): string {
   if (value === null) return 'null'
   if (Array.isArray(value)) return 'an array'
   return typeof value === 'object' ? 'an object' : `a ${typeof value}`
@@ -17,7 +17,7 @@ export function saysNothing(value: unknown): boolean {
 }
 
 /** The known name nearest to `name`, if one is near enough to be what was meant. */
-export function nearestName(name: string, known: readonly string[]): string | undefined {
+function nearestName(name: string, known: readonly string[]): string | undefined {
   const wanted = simplify(name)
   let best: string | undefined
   let bestDistance = Math.max(2, Math.floor(wanted.length / 3)) + 1

@@ -5,7 +5,6 @@ import { join } from 'node:path'
 import {
   createLog,
   type Database,
-  type Log,
   migrate,
   openSqlite,
   randomHexId,
@@ -27,8 +26,9 @@ import {
   type EgressPort,
   type JobInfo,
   openPipelines,
+  openProcessRunner,
   type Pipelines,
-  type PipelinesOptions,
+  type ProcessMode,
   pipelineMigrations,
 } from '../index.ts'
 
@@ -39,6 +39,16 @@ export const noEgress: EgressPort = {
   status: async () => undefined,
   cancel: async () => {},
   onChange: () => () => {},
+}
+
+interface BenchOptions {
+  readonly folder?: string
+  readonly start?: boolean
+  readonly egress?: EgressPort
+  /** Which runners may be used. */
+  readonly modes?: readonly ProcessMode[]
+  /** Wraps the floor below, to make it fail. */
+  readonly faults?: (versioning: Versioning) => Versioning
 }
 
 /** A store with pipelines in a folder of its own, over the real floors below. */
@@ -55,16 +65,12 @@ export class Bench {
     this.pipelines = parts.pipelines
   }
 
-  static async open(
-    options: { folder?: string; log?: Log; start?: boolean } & Partial<
-      Pick<PipelinesOptions, 'egress' | 'runner'>
-    > = {},
-  ): Promise<Bench> {
+  static async open(options: BenchOptions = {}): Promise<Bench> {
     const folder = options.folder ?? (await mkdtemp(join(tmpdir(), 'sluice-pipelines-')))
     const dataFolder = join(folder, 'data')
     await mkdir(join(folder, 'code'), { recursive: true })
     await mkdir(dataFolder, { recursive: true })
-    const log = options.log ?? (process.argv.includes('--show-log') ? createLog('debug') : silentLog)
+    const log = process.argv.includes('--show-log') ? createLog('debug') : silentLog
     const databaseFile = join(dataFolder, 'sluice.sqlite')
     const db = await openSqlite({ file: databaseFile, log })
     await migrate(db, [versioningMigrations, pipelineMigrations])
@@ -81,14 +87,22 @@ export class Bench {
     })
     const pipelines = await openPipelines({
       db,
-      versioning,
+      versioning: options.faults?.(versioning) ?? versioning,
       egress: options.egress ?? noEgress,
       config: { dataFolder, workers: 2, sandboxPaths: [], runner: 'auto' },
       clock: systemClock,
       log,
       newId: randomHexId,
       scratchFolder: join(dataFolder, 'scratch'),
-      ...(options.runner && { runner: options.runner }),
+      rest: { afterErrorMs: 10, whileFullMs: 10 },
+      ...(options.modes && {
+        runner: await openProcessRunner({
+          config: { dataFolder, sandboxPaths: [] },
+          scratchFolder: join(dataFolder, 'scratch'),
+          log,
+          modes: options.modes,
+        }),
+      }),
     })
     if (options.start !== false) await pipelines.startEngine()
     return new Bench({ folder, db, versioning, pipelines })

@@ -60,7 +60,7 @@ async function withAuthors(queries: Queries, rows: readonly CommitRow[]): Promis
   return rows.map((row) => commitOf(row, names.get(row.id)?.map((author) => author.name) ?? []))
 }
 
-export function commitOf(row: CommitRow, authors: readonly string[]): Commit {
+function commitOf(row: CommitRow, authors: readonly string[]): Commit {
   return {
     id: row.id as CommitId,
     repo: row.repo as RepoName,

@@ -62,7 +62,7 @@ export async function openOutput(
 }
 
 /** Direct rows first: a commit that is both direct and indirect counts as direct. */
-export async function noteProvenance(tx: Transaction, commit: CommitId, upstream: readonly string[]): Promise<void> {
+async function noteProvenance(tx: Transaction, commit: CommitId, upstream: readonly string[]): Promise<void> {
   const list = JSON.stringify(upstream)
   await tx.run(
     `INSERT OR IGNORE INTO provenance (commit_id, upstream_id, upstream_repo, upstream_branch, direct)

@@ -1,5 +1,5 @@
 import { parentPort, workerData } from 'node:worker_threads'
-import { type Database, DomainError, errorMessage, openSqlite, silentLog } from '../../kernel/index.ts'
+import { type Database, DomainError, errorMessage, openSqlite, silentLog, unreachable } from '../../kernel/index.ts'
 import { type CommitId, type Content, isMarker, type TreeHash } from '../model/index.ts'
 import {
   apply,
@@ -67,6 +67,8 @@ function run(request: TreeRequest): Promise<unknown> {
       )
     case 'union':
       return union(store, request)
+    default:
+      return unreachable(request)
   }
 }
 

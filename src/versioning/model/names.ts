@@ -1,9 +1,8 @@
 import { MAX_BUCKET_NAME, MAX_PATH_BYTES, MAX_REPO_NAME } from '../../kernel/index.ts'
 import { InvalidName, InvalidPath } from './errors.ts'
-import type { BranchName, CommitId, Path, RepoName } from './types.ts'
+import type { BranchName, Path, RepoName } from './types.ts'
 
 const repoPattern = /^[a-z0-9](?:[a-z0-9-]*[a-z0-9])?$/
-const commitPattern = /^[0-9a-f]{32}$/
 const commitPrefixPattern = /^[0-9a-f]{8,32}$/
 
 export const DEFAULT_BRANCH = 'master' as BranchName
@@ -41,12 +40,6 @@ export function parseBranchName(name: string): BranchName {
 /** Whether a name could be a commit's id or a prefix of one that is long enough. */
 export function isCommitPrefix(name: string): boolean {
   return commitPrefixPattern.test(name)
-}
-
-/** Checks a full commit id. Throws InvalidName. */
-export function parseCommitId(id: string): CommitId {
-  if (commitPattern.test(id)) return id as CommitId
-  throw new InvalidName(`${JSON.stringify(id)} is not a commit id: 32 lower-case hex digits`, { name: id })
 }
 
 /** Checks a key. Throws InvalidPath (`data.tooLong` where that is why). */
