@@ -58,9 +58,8 @@ export async function findEntry(
   )
 }
 
-async function at(context: Context, target: Target, path: Path): Promise<FoundEntry> {
-  const entry = await context.versioning.stat(target, path)
-  return { entry, info: await context.describe(target) }
+function at(context: Context, target: Target, path: Path): Promise<FoundEntry> {
+  return context.versioning.find(target, path)
 }
 
 function statOrNothing(context: Context, target: Target, path: Path): Promise<FileEntry | undefined> {

@@ -14,6 +14,7 @@ import type { ListQuery, ListResult } from '../versioning.ts'
 import { unavailable } from './commits.ts'
 import type { HistoryContext } from './context.ts'
 import { type DescribedRow, Descriptions, SHOWN_COMMIT } from './describe.ts'
+import { GroupedReads } from './grouped-reads.ts'
 import { Overlays, type View } from './overlay.ts'
 
 /** Finished commits whose roots are remembered: they never change. */
@@ -21,16 +22,27 @@ const MAX_REMEMBERED_ROOTS = 10_000
 /** A view that went stale is read again; writers can't make it stale for ever, since each try reads a newer one. */
 const MAX_VIEW_TRIES = 20
 
+type FindQuestion = readonly [repo: string, branch: string, path: string]
+
+interface FindRow extends DescribedRow {
+  readonly root: string
+  readonly seq: number | null
+  readonly commit_id: string | null
+  readonly entry: Buffer | null
+}
+
 /** Reading: of a branch through its live view, of a commit through its tree. */
 export class Views {
   readonly descriptions: Descriptions
   readonly #context: HistoryContext
   readonly #overlays = new Overlays()
   readonly #roots = new Map<string, TreeHash>()
+  readonly #finds: GroupedReads<FindQuestion, FindRow | undefined>
 
   constructor(context: HistoryContext) {
     this.#context = context
     this.descriptions = new Descriptions(context.db)
+    this.#finds = new GroupedReads((questions) => this.#askFinds(questions))
   }
 
   /** The entry, and what it was read from: one view, one statement. */
@@ -72,28 +84,34 @@ export class Views {
     return row.root as TreeHash
   }
 
-  // One statement gives the root and the newest staged change of the path: they belong to one view.
   async #findInBranch(
     target: Extract<Target, { kind: 'branch' }>,
     path: Path,
   ): Promise<{ entry: FileEntry; info: TargetInfo }> {
-    const row = await this.#context.db.get<
-      DescribedRow & { root: string; seq: number | null; commit_id: string | null; entry: Buffer | null }
-    >(
-      // max() is found in the index by path alone; joined by path, the planner would walk the whole staging area by seq.
-      `SELECT b.root, b.name AS branch, b.pipeline, s.id, s.state, c.seq, c.commit_id, c.entry FROM branches AS b
-       LEFT JOIN changes AS c ON c.branch_id = b.id AND c.seq = (
-         SELECT max(seq) FROM changes WHERE branch_id = b.id AND path = ? AND seq > b.folded_seq)
-       LEFT JOIN commits AS s ON s.id = ${SHOWN_COMMIT}
-       WHERE b.repo = ? AND b.name = ?`,
-      [path, target.repo, target.branch],
-    )
+    const row = await this.#finds.ask([target.repo, target.branch, path])
     if (!row) throw new BranchNotFound(target.repo, target.branch)
     const info = await this.descriptions.of(target, row)
     if (row.seq === null) return { entry: await this.#fromTree(row.root as TreeHash, path), info }
     if (!row.entry) throw new PathNotFound(path)
     const version = { commit: row.commit_id, seq: row.seq } as VersionId
     return { entry: { ...decodeEntry(row.entry), path, version }, info }
+  }
+
+  // For each question one row gives the root and the newest staged change of the path: they belong to one view.
+  async #askFinds(questions: readonly FindQuestion[]): Promise<readonly (FindRow | undefined)[]> {
+    const rows = await this.#context.db.all<FindRow & { question: number }>(
+      // max() is found in the index by path alone; joined by path, the planner would walk the whole staging area by seq.
+      `SELECT w.key AS question, b.root, b.name AS branch, b.pipeline, s.id, s.state, c.seq, c.commit_id, c.entry
+       FROM json_each(?) AS w
+       CROSS JOIN branches AS b ON b.repo = w.value ->> 0 AND b.name = w.value ->> 1
+       LEFT JOIN changes AS c ON c.branch_id = b.id AND c.seq = (
+         SELECT max(seq) FROM changes WHERE branch_id = b.id AND path = w.value ->> 2 AND seq > b.folded_seq)
+       LEFT JOIN commits AS s ON s.id = ${SHOWN_COMMIT}`,
+      [JSON.stringify(questions)],
+    )
+    const answers: (FindRow | undefined)[] = new Array(questions.length)
+    for (const row of rows) answers[row.question] = row
+    return answers
   }
 
   async #fromTree(root: TreeHash, path: Path): Promise<FileEntry> {
