@@ -1,12 +1,5 @@
-export {
-  AmbiguousJob,
-  DatumNotFound,
-  InvalidSpec,
-  JobNotFound,
-  PipelineExists,
-  PipelineNotFound,
-  type PipelinesError,
-} from './errors.ts'
+/** Doors tell them apart by their literal codes. */
+export type * from './errors.ts'
 export { openPipelines, type PipelinesOptions } from './open.ts'
 export type * from './pipelines.ts'
 export { openProcessRunner, type ProcessMode, type Runner, type RunRequest, type RunResult } from './runners/index.ts'

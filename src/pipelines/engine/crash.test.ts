@@ -23,11 +23,13 @@ async function runAndKill(
   folder: string,
   enough: (progress: { state?: string; processed?: number }) => boolean,
 ): Promise<void> {
-  const child: ChildProcess = spawn(process.execPath, ['--input-type=module', '--eval', script, folder], {
+  const child: ChildProcess = spawn(process.execPath, ['--eval', script, folder], {
     stdio: ['ignore', 'pipe', 'inherit'],
   })
   for await (const line of createInterface({ input: child.stdout! })) {
-    if (!enough(JSON.parse(line) as { state?: string; processed?: number })) continue
+    const progress = JSON.parse(line) as { state?: string; processed?: number }
+    if (progress.state === 'failure') assert.fail('the job failed before its process was killed')
+    if (!enough(progress)) continue
     child.kill('SIGKILL')
     break
   }

@@ -4,8 +4,10 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, describe, it } from 'node:test'
 import { silentLog } from '../../kernel/index.ts'
+import { bubblewrapRunner } from './bubblewrap.ts'
 import { openProcessRunner, type ProcessMode } from './process.ts'
 import type { Runner, RunRequest } from './runner.ts'
+import { systemView } from './visible.ts'
 
 const home = mkdtempSync(join(tmpdir(), 'sluice-runner-'))
 const dataFolder = join(home, 'data')
@@ -183,6 +185,20 @@ for (const mode of ['bubblewrap', 'unshare', 'plain'] as const satisfies readonl
       assert.doesNotMatch(done.stdout, /^0$/m)
       assert.match(done.stdout, /CapEff:\s+0+$/m)
       assert.match(done.stderr, /\/usr\/x.*\n.*\/x/)
+    })
+
+    it('takes every capability away also where it has no users of its own', {
+      skip: process.getuid?.() !== 0,
+    }, async () => {
+      const options = {
+        tool: '/usr/bin/bwrap',
+        system: await systemView(),
+        alwaysReadable: [],
+        hidden: dataFolder,
+        defaults: { PATH: '/usr/bin:/bin', HOME: '/tmp' },
+      }
+      const done = await run(bubblewrapRunner({ ...options, users: 'none' }), sh('grep CapEff /proc/self/status'))
+      assert.match(done.stdout, /CapEff:\s+0+$/m)
     })
 
     it('does not take orders from the environment that it hands over', async () => {

@@ -3,6 +3,7 @@ import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import {
+  CHUNK_BYTES,
   createLog,
   type Database,
   migrate,
@@ -19,6 +20,7 @@ import {
   parseBranchName,
   parsePath,
   parseRepoName,
+  type StagedContent,
   type Versioning,
   versioningMigrations,
 } from '../../versioning/index.ts'
@@ -143,10 +145,17 @@ export class Bench {
         continue
       }
       const bytes = Buffer.from(body)
-      const staged = await this.versioning.content.putBytes(bytes)
+      const staged = await this.#stage(bytes)
       const etag = createHash('md5').update(bytes).digest('hex')
       await this.versioning.put(at(repo), { path: parsePath(path), staged, etag, attributes: { metadata: {} } })
     }
+  }
+
+  async #stage(bytes: Buffer): Promise<StagedContent> {
+    if (bytes.length <= CHUNK_BYTES) return this.versioning.content.putBytes(bytes)
+    const writer = this.versioning.content.writer({ expectedBytes: bytes.length })
+    await writer.write(bytes)
+    return writer.finish()
   }
 
   /** Makes what was put a commit, and waits until all that follows from it has ended. */

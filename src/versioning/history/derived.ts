@@ -1,7 +1,4 @@
-import { createHash } from 'node:crypto'
-import { createReadStream } from 'node:fs'
-import { open } from 'node:fs/promises'
-import { CHUNK_BYTES, type Transaction } from '../../kernel/index.ts'
+import type { Transaction } from '../../kernel/index.ts'
 import {
   BranchMoved,
   type BranchName,
@@ -10,7 +7,6 @@ import {
   type CommitId,
   type CommitRef,
   Cycle,
-  type Entry,
   InUse,
   type Origin,
   ReadOnly,
@@ -18,24 +14,12 @@ import {
   RepoNotFound,
   type TreeHash,
 } from '../model/index.ts'
-import { EMPTY_TREE, encodeEntry, encodeLeaf, type LeafItem, measure } from '../tree/index.ts'
-import type {
-  BranchAddress,
-  ChunkPlace,
-  DatumOutput,
-  Derived,
-  OpenOutput,
-  OutputFile,
-  StagedContent,
-} from '../versioning.ts'
+import { measure } from '../tree/index.ts'
+import type { BranchAddress, DatumOutput, Derived, OpenOutput, OutputFile } from '../versioning.ts'
 import { ensureBranch } from './branches.ts'
 import type { HistoryContext } from './context.ts'
+import { storeOutput } from './outputs.ts'
 import { openOutput, propagateFrom } from './propagation.ts'
-
-/** The version of entries that are not part of any commit yet. */
-const NO_VERSION = { commit: '0'.repeat(32) as CommitId, seq: 0 }
-/** Output files read into memory at once by one datum. */
-const FILES_AT_ONCE = 4
 
 interface BranchIdentity {
   readonly id: number
@@ -81,7 +65,10 @@ export class DerivedBranches implements Derived {
       branch.id,
     ])
     for (const { id } of open) {
-      await this.fail(tx, id as CommitId, { kind: 'stopped', reason: `pipeline ${branch.pipeline} was deleted` })
+      await this.fail(tx, id as CommitId, {
+        kind: 'stopped',
+        reason: `pipeline ${branch.pipeline} does not write this branch any more`,
+      })
     }
     await tx.run('DELETE FROM branch_inputs WHERE branch_id = ?', [branch.id])
     // From here it is an ordinary branch: its next commit goes on from its head.
@@ -211,69 +198,12 @@ export class DerivedBranches implements Derived {
     return downstream.map(({ id, repo }) => ({ commit: id as CommitId, repo: repo as RepoName }))
   }
 
-  async storeOutput(files: readonly OutputFile[], origin: Origin): Promise<DatumOutput> {
-    const items: LeafItem[] = []
-    const chunks: ChunkPlace[] = []
-    let sizeBytes = 0
-    for (let start = 0; start < files.length; start += FILES_AT_ONCE) {
-      const stored = await Promise.all(
-        files.slice(start, start + FILES_AT_ONCE).map((file) => this.#storeFile(file, origin)),
-      )
-      for (const { item, staged } of stored) {
-        items.push(item)
-        chunks.push(...staged.chunks)
-        sizeBytes += item.size
-      }
-    }
-    if (chunks.length > 0) await this.#context.db.write((tx) => this.#context.content.publish(tx, chunks))
-    const root = items.length === 0 ? EMPTY_TREE : await this.#context.treeWork.build(items)
-    return { root, files: files.length, sizeBytes }
+  storeOutput(files: readonly OutputFile[], origin: Origin): Promise<DatumOutput> {
+    return storeOutput(this.#context, files, origin)
   }
 
   async union(commit: CommitId, outputs: readonly TreeHash[], base: TreeHash): ReturnType<Derived['union']> {
     return this.#context.treeWork.union({ commit, outputs, base })
-  }
-
-  async #storeFile(file: OutputFile, origin: Origin): Promise<{ item: LeafItem; staged: StagedContent }> {
-    const { staged, etag } = await this.#storeContent(file.diskPath)
-    const entry: Entry = {
-      size: staged.size,
-      etag,
-      content: staged.content,
-      modifiedMs: this.#context.clock.now(),
-      attributes: { metadata: {} },
-      origin,
-    }
-    const value = encodeLeaf(NO_VERSION, encodeEntry(entry))
-    return { item: { key: Buffer.from(file.path), size: staged.size, value }, staged }
-  }
-
-  async #storeContent(diskPath: string): Promise<{ staged: StagedContent; etag: string }> {
-    const { content } = this.#context
-    const handle = await open(diskPath, 'r')
-    try {
-      const { size } = await handle.stat()
-      const md5 = createHash('md5')
-      if (size <= CHUNK_BYTES) {
-        const bytes = await handle.readFile()
-        // The file is user code's: it may have grown since it was looked at.
-        if (bytes.length <= CHUNK_BYTES)
-          return { staged: await content.putBytes(bytes), etag: md5.update(bytes).digest('hex') }
-      }
-      const writer = content.writer({ expectedBytes: size })
-      try {
-        for await (const piece of createReadStream(diskPath, { highWaterMark: CHUNK_BYTES })) {
-          md5.update(piece as Buffer)
-          await writer.write(piece as Buffer)
-        }
-      } catch (error) {
-        await writer.abort()
-        throw error
-      }
-      return { staged: await writer.finish(), etag: md5.digest('hex') }
-    } finally {
-      await handle.close()
-    }
   }
 
   async #claimOutput(tx: Transaction, output: BranchAddress, pipeline: string): Promise<BranchIdentity> {

@@ -120,7 +120,11 @@ class TreeWorkClient implements TreeWork {
   #start(): Worker {
     // The same file runs as .ts here and as .js from dist/.
     const extension = import.meta.url.endsWith('.ts') ? 'ts' : 'js'
-    const worker = new Worker(new URL(`./tree-worker.${extension}`, import.meta.url), { workerData: this.#data })
+    const worker = new Worker(new URL(`./tree-worker.${extension}`, import.meta.url), {
+      workerData: this.#data,
+      // Flags that this process was started with may make no sense for a module.
+      execArgv: [],
+    })
     worker.on('message', (reply: TreeReply) => {
       const waiting = this.#waiting.get(reply.id)
       this.#waiting.delete(reply.id)
