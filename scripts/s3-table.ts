@@ -19,23 +19,30 @@ function requestOf({ method, on, parameters, header }: RegisteredRoute): string 
   return `${method} ${paths[on]}${query}${header === undefined ? '' : ` with ${header}`}`
 }
 
+/** Its columns are as wide as the formatter of the repository makes them. */
+function table(rows: readonly (readonly [string, string])[]): string[] {
+  const all = [['operation', 'request'] as const, ...rows]
+  const widths = [0, 1].map((column) => Math.max(...all.map((row) => row[column]?.length ?? 0)))
+  const line = (cells: readonly string[]) => `| ${cells.map((cell, i) => cell.padEnd(widths[i] ?? 0)).join(' | ')} |`
+  const [head = '', ...lines] = all.map(line)
+  return [head, line(widths.map((width) => '-'.repeat(width))), ...lines]
+}
+
 /** The two tables: what is there, and what answers 501. */
-export function s3Tables(): string {
+function s3Tables(): string {
   const operations = registry.filter(({ name }) => !ours.has(name)).sort((a, b) => (a.name < b.name ? -1 : 1))
-  const there = operations.filter(({ operation }) => operation !== undefined)
-  const missing = operations.filter(({ operation }) => operation === undefined)
+  const rows = (implemented: boolean) =>
+    operations
+      .filter(({ operation }) => (operation !== undefined) === implemented)
+      .map((route) => [route.name, `\`${requestOf(route)}\``] as const)
   return [
-    `## Implemented: ${there.length} of ${operations.length}`,
+    `## Implemented: ${rows(true).length} of ${operations.length}`,
     '',
-    '| operation | request |',
-    '|---|---|',
-    ...there.map((route) => `| ${route.name} | \`${requestOf(route)}\` |`),
+    ...table(rows(true)),
     '',
-    `## Not implemented: 501`,
+    '## Not implemented: 501',
     '',
-    '| operation | request |',
-    '|---|---|',
-    ...missing.map((route) => `| ${route.name} | \`${requestOf(route)}\` |`),
+    ...table(rows(false)),
   ].join('\n')
 }
 

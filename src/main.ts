@@ -52,7 +52,7 @@ function greeting({ s3Url, apiUrl, rootKeyFile }: RunningServer, version: string
 Try, in another terminal:
   eval "$(npx sluice env)"
   aws s3 mb s3://master.images
-  npx sluice repo list
+  npx sluice pipeline create -f examples/edges/pipeline.json
 
 Ctrl-C stops it; nothing acknowledged is lost.
 `

@@ -115,14 +115,20 @@ async function syncFolder(folder: string): Promise<void> {
   }
 }
 
+/** "All addresses" is nothing that a client on this machine could connect to. */
+function reachableName(address: string): string {
+  if (address === '0.0.0.0') return '127.0.0.1'
+  if (address === '::') return '[::1]'
+  return address.includes(':') ? `[${address}]` : address
+}
+
 function listen(server: Server, port: number, host: string): Promise<string> {
   return new Promise((resolve, reject) => {
     server.once('error', reject)
     server.listen({ port, host, backlog: 1024 }, () => {
       server.off('error', reject)
-      const address = server.address() as AddressInfo
-      const name = address.family === 'IPv6' ? `[${address.address}]` : address.address
-      resolve(`http://${name}:${address.port}`)
+      const { address, port: chosen } = server.address() as AddressInfo
+      resolve(`http://${reachableName(address)}:${chosen}`)
     })
   })
 }

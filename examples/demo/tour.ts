@@ -20,7 +20,7 @@ export async function listPictures(folder: string): Promise<string[]> {
 }
 
 /** `photo.jpg` → `photo.png`: what the pipeline makes of it. */
-export function edgesName(picture: string): string {
+function edgesName(picture: string): string {
   return `${picture.slice(0, picture.length - extname(picture).length)}.png`
 }
 

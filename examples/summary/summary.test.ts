@@ -4,7 +4,7 @@ import { cp, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/pr
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, describe, it } from 'node:test'
-import { type Row, readCsv } from './csv.ts'
+import { type Row, readCsv } from './summary.ts'
 
 async function parse(text: string, pieceLength = text.length): Promise<Row[]> {
   async function* pieces() {

@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto'
-import { open, readFile } from 'node:fs/promises'
+import { link, open, readFile, unlink } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Config } from './config.ts'
 import { errnoOf, InvalidInput } from './errors.ts'
@@ -28,14 +28,29 @@ export async function loadRootKey(
     accessKeyId: `SLUICE${randomBytes(10).toString('hex').toUpperCase().slice(0, 14)}`,
     secretAccessKey: randomBytes(30).toString('base64url'),
   }
-  const handle = await open(file, 'wx', 0o600)
+  if (!(await putInPlace(file, `${JSON.stringify(made, null, 2)}\n`))) return loadRootKey(config)
+  return { ...made, file }
+}
+
+/** Whole or not at all, also when the process dies on the way; false if somebody else was first. */
+async function putInPlace(file: string, text: string): Promise<boolean> {
+  const temporary = `${file}.${randomBytes(8).toString('hex')}.tmp`
+  const handle = await open(temporary, 'wx', 0o600)
   try {
-    await handle.writeFile(`${JSON.stringify(made, null, 2)}\n`)
+    await handle.writeFile(text)
     await handle.sync()
   } finally {
     await handle.close()
   }
-  return { ...made, file }
+  try {
+    await link(temporary, file)
+  } catch (error) {
+    if (errnoOf(error) === 'EEXIST') return false
+    throw error
+  } finally {
+    await unlink(temporary)
+  }
+  return true
 }
 
 /** Reads a kept root key; undefined where there is none. Throws InvalidInput for a file that is not one. */
