@@ -16,7 +16,6 @@ export { createTargetGuard, type TargetGuard } from './target-guard.ts'
 export {
   type EndpointHint,
   type LaterTarget,
-  parseEndpoint,
   parseTargetUrl,
   type S3Target,
   type Target,

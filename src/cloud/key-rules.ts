@@ -23,7 +23,7 @@ export function checkRange(range: GetRange): void {
   }
 }
 
-export const MAX_LIST_PAGE = 1000
+const MAX_LIST_PAGE = 1000
 
 export function pageLimit(limit: number | undefined): number {
   return Math.max(1, Math.min(limit ?? MAX_LIST_PAGE, MAX_LIST_PAGE))

@@ -27,7 +27,12 @@ export async function retrying<Result>(
       signal?.throwIfAborted()
       if (!(error instanceof StoreError && error.retryable) || attempt >= policy.attempts) throw error
       const ceilingMs = Math.min(policy.maxDelayMs, policy.firstDelayMs * 2 ** (attempt - 1))
-      await sleep(Math.ceil(ceilingMs * random()), undefined, signal ? { signal } : {})
+      await sleep(Math.ceil(ceilingMs * random()), undefined, signal ? { signal } : {}).catch(
+        (interrupted: unknown) => {
+          signal?.throwIfAborted()
+          throw interrupted
+        },
+      )
     }
   }
 }

@@ -176,11 +176,12 @@ function checkInput(input: SecretInput): SecretInput {
       'its name is 1 to 63 lower-case letters, digits, dots, dashes and underscores, with a letter or digit at both ends',
     )
   }
-  // Both travel in or make an HTTP header.
+  // It travels in an HTTP header.
   if (!/^[\x21-\x7e]{1,256}$/.test(input.accessKeyId))
     problems.push('its access key is 1 to 256 printable characters without spaces')
-  if (!/^[\x21-\x7e]{1,1024}$/.test(input.secretAccessKey))
-    problems.push('its secret key is 1 to 1024 printable characters without spaces')
+  if (!/^(?=\S)[^\p{Cc}]{1,1024}(?<=\S)$/u.test(input.secretAccessKey)) {
+    problems.push('its secret key is 1 to 1024 characters without line breaks, and without spaces at its ends')
+  }
   if (input.region && !/^[a-z0-9-]{1,64}$/.test(input.region)) problems.push('its region is written like eu-central-1')
   if (problems.length > 0) throw new InvalidInput(`the secret can't be made: ${problems.join('; ')}`, { problems })
   const endpoint = input.endpoint ? parseEndpoint(input.endpoint) : undefined

@@ -51,8 +51,7 @@ export function createTargetGuard(options: { allowTargets: readonly string[]; lo
     const port = Number(connection.port ?? 0)
     // An address is connected to without being looked up.
     const refused = isIP(host) ? decide(host, port, [{ address: host, family: isIP(host) }]) : undefined
-    if (refused) throw refused
-    return guardedLookup(port)
+    return refused ? { refused } : { lookup: guardedLookup(port) }
   }
   return {
     check: (host, port) =>
@@ -69,7 +68,7 @@ export function createTargetGuard(options: { allowTargets: readonly string[]; lo
 type GuardConnection = (connection: {
   host?: string | null | undefined
   port?: number | string | null | undefined
-}) => LookupFunction
+}) => { readonly refused: StoreDenied } | { readonly lookup: LookupFunction }
 
 class GuardedHttpAgent extends http.Agent {
   readonly #guard: GuardConnection
@@ -81,7 +80,9 @@ class GuardedHttpAgent extends http.Agent {
     options: http.ClientRequestArgs,
     callback?: (error: Error | null, stream: Duplex) => void,
   ): Duplex | null | undefined {
-    return super.createConnection({ ...options, lookup: this.#guard(options) }, callback)
+    const guarded = this.#guard(options)
+    if ('refused' in guarded) return refuse(guarded.refused, callback)
+    return super.createConnection({ ...options, ...guarded }, callback)
   }
 }
 
@@ -95,8 +96,20 @@ class GuardedHttpsAgent extends https.Agent {
     options: https.RequestOptions,
     callback?: (error: Error | null, stream: Duplex) => void,
   ): Duplex | null | undefined {
-    return super.createConnection({ ...options, lookup: this.#guard(options) }, callback)
+    const guarded = this.#guard(options)
+    if ('refused' in guarded) return refuse(guarded.refused, callback)
+    return super.createConnection({ ...options, ...guarded }, callback)
   }
+}
+
+/** By callback: what an agent throws leaves the timers of the request behind. */
+function refuse(
+  refused: StoreDenied,
+  callback: ((error: Error | null, stream: Duplex) => void) | undefined,
+): undefined {
+  if (!callback) throw refused
+  process.nextTick(callback as (error: Error) => void, refused)
+  return undefined
 }
 
 function isAllowed(patterns: readonly Pattern[], host: string, port: number, address: string): boolean {

@@ -56,7 +56,7 @@ export function resolveTarget(url: string, hint: { endpoint?: string }): S3Targe
   )
 }
 
-export function hostAndPort(endpoint: string): { host: string; port: number } {
+function hostAndPort(endpoint: string): { host: string; port: number } {
   const match = /^(https?):\/\/(\[[^\]]+\]|[^:]+)(?::(\d+))?$/.exec(endpoint)!
   return { host: match[2]!, port: Number(match[3] ?? (match[1] === 'http' ? 80 : 443)) }
 }

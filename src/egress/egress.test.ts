@@ -188,8 +188,11 @@ describe('egress', () => {
   it('brings the target back in step after a push that failed halfway', async () => {
     const h = await harness()
     await h.push('1', { a: '1', b: '1', c: '1' })
-    h.target.before = (operation, key) => {
-      if (operation === 'put' && key === 'b') throw new StoreDenied('no')
+    const before = await h.target.head('a')
+    h.target.before = async (operation, key) => {
+      if (operation !== 'put' || key !== 'b') return
+      while ((await h.target.head('a'))?.etag === before?.etag) await new Promise(setImmediate)
+      throw new StoreDenied('no')
     }
     assert.equal((await h.push('2', { a: '2', b: '2', c: '2' })).state, 'failed')
     h.target.before = () => undefined
@@ -282,20 +285,37 @@ describe('egress', () => {
     const h = await harness()
     const begun = signalled()
     const goOn = signalled()
-    let first = true
+    let puts = 0
     h.target.before = async (operation) => {
-      if (operation !== 'put' || !first) return
-      first = false
+      if (operation !== 'put') return
+      if (puts++ > 0) throw new StoreDenied('no')
       begun.call()
       await goOn.promise
     }
     await h.request('1', await h.tree({ a: '1' }))
     await begun.promise
-    await h.takeOver()
-    assert.deepEqual([(await h.ended('1')).state, (await h.ended('1')).attempts], ['success', 2])
+    const slow = await h.takeOver()
+    const status = await h.ended('1')
+    assert.deepEqual([status.state, status.attempts], ['failed', 2])
     goOn.call()
-    await new Promise(setImmediate)
-    assert.deepEqual([(await h.ended('1')).state, (await h.ended('1')).attempts], ['success', 2])
+    await slow.ended
+    assert.ok(await h.target.head('a'))
+    assert.deepEqual(await h.egress.status('1'), status)
+    assert.deepEqual(await h.db.all('SELECT sent FROM egress_object'), [{ sent: 0 }])
+  })
+
+  it('deletes what a push that died had sent, though it could not note that any more', async () => {
+    const h = await harness()
+    h.target.before = (operation) => {
+      if (operation === 'put') h.cut()
+    }
+    await h.request('1', await h.tree({ a: 'ours' }))
+    while (h.target.keysOf('put').length === 0) await new Promise(setImmediate)
+    while (!(await h.target.head('a'))) await new Promise(setImmediate)
+    await h.db.write((tx) => tx.run("UPDATE egress_push SET state = 'failed'"))
+    await h.crash()
+    assert.equal((await h.push('2', {})).filesDeleted, 1)
+    assert.deepEqual(await h.held(), {})
   })
 
   it('fails when its secret is gone, and says how to make one', async () => {

@@ -25,7 +25,7 @@ export interface PushParts {
 }
 
 /** A push can't go on; the message is the reason that people see. */
-export class PushFailed extends DomainError {
+class PushFailed extends DomainError {
   readonly code = 'PushFailed'
 }
 

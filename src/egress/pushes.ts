@@ -103,6 +103,9 @@ export async function pushStatus(db: Database, job: string): Promise<EgressStatu
  * for which this process still tidies up after a push that has ended.
  */
 export async function claimPush(db: Database, busy: readonly string[]): Promise<ClaimedPush | undefined> {
+  // Looking is free; the writer lane is not.
+  const any = await db.get(`SELECT 1 FROM egress_push WHERE state IN ('waiting', 'running') LIMIT 1`)
+  if (!any) return undefined
   return db.write(async (tx) => {
     await tx.run(
       `UPDATE egress_push SET state = 'failed', reason = ?

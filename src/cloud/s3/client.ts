@@ -18,9 +18,9 @@ export interface S3ClientOptions {
 /** What is in flight at once over one store: transfers and what goes with them. */
 const MAX_SOCKETS = 32
 const CONNECT_TIMEOUT_MS = 10_000
-/** Completing a large upload may take minutes without a byte (Amazon sends white space, others nothing). */
-const IDLE_SOCKET_TIMEOUT_MS = 300_000
-/** Where Amazon's global endpoint is; a bucket elsewhere is found by its redirect. */
+/** Completing a large upload may take long without a byte (Amazon sends white space meanwhile, others nothing). */
+const IDLE_SOCKET_TIMEOUT_MS = 120_000
+/** What other stores take whatever it is called, and where most buckets of Amazon's are. */
 const DEFAULT_REGION = 'us-east-1'
 
 /** The SDK writes to the console otherwise; what fails is thrown all the same. */
@@ -33,11 +33,11 @@ const quiet = { trace() {}, debug() {}, info() {}, warn() {}, error() {} }
 export function createS3Client({ target, credentials, region, guard }: S3ClientOptions): S3Client {
   const agents = guard.agents({ maxSockets: MAX_SOCKETS })
   return new S3Client({
-    ...(target.endpoint === undefined
-      ? { followRegionRedirects: true }
-      : { endpoint: target.endpoint, forcePathStyle: true }),
-    ...(credentials ? { credentials: { ...credentials } } : {}),
-    region: region ?? DEFAULT_REGION,
+    // A redirect to another region would send a body that is gone: the error says which region to name instead.
+    followRegionRedirects: false,
+    ...(target.endpoint === undefined ? {} : { endpoint: target.endpoint, forcePathStyle: true }),
+    // The host's own identity comes with the host's own region.
+    ...(credentials ? { credentials: { ...credentials }, region: region ?? DEFAULT_REGION } : {}),
     ignoreConfiguredEndpointUrls: true,
     useArnRegion: false,
     // Content-MD5 does it; trailers with CRCs are not known by all relatives of S3.

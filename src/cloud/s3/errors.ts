@@ -64,12 +64,23 @@ const skewed: Explain = (place, _, cause) =>
     {},
     cause,
   )
-const elsewhere: Explain = (place, answer, cause) =>
-  new StoreRejected(
-    `bucket ${place.bucket} is in another region; name it with the credentials (${said(answer)})`,
+const elsewhere: Explain = (place, answer, cause) => {
+  const region = regionOf(cause)
+  return new StoreRejected(
+    region
+      ? `bucket ${place.bucket} is in region ${region}: name it with the credentials (--region ${region})`
+      : `bucket ${place.bucket} is in another region: name it with the credentials (--region …; ${said(answer)})`,
     {},
     cause,
   )
+}
+
+/** Amazon says in a header where a bucket is. */
+function regionOf(error: unknown): string | undefined {
+  const headers = (error as { $response?: { headers?: Record<string, string> } } | undefined)?.$response?.headers
+  const region = headers?.['x-amz-bucket-region']
+  return region && /^[a-z0-9-]{1,64}$/.test(region) ? region : undefined
+}
 
 /** What S3 and its relatives answer, by error code. */
 const byCode: Readonly<Record<string, Explain>> = {

@@ -13,10 +13,10 @@ import {
   type PartUpload,
   type PutOptions,
 } from '../../cloud/index.ts'
-import { migrate, silentLog, systemClock } from '../../kernel/index.ts'
+import { type Log, migrate, silentLog, systemClock } from '../../kernel/index.ts'
 import { parsePath, parseRepoName, type TreeHash } from '../../versioning/index.ts'
 import { openTestStore, type TestStore } from '../../versioning/testing/store.ts'
-import { type Egress, type EgressOptions, type EgressStatus, egressMigrations, openEgress } from '../index.ts'
+import { type Egress, type EgressStatus, egressMigrations, openEgress } from '../index.ts'
 
 export type Operation = 'put' | 'get' | 'head' | 'list' | 'delete' | 'copy' | 'createUpload' | 'putPart' | 'complete'
 
@@ -101,26 +101,32 @@ export type Files = Readonly<Record<string, string | Buffer>>
 
 export const ALLOWED = { allowTargets: ['127.0.0.1:*'], egressDefaultCredentials: false }
 
+export interface HarnessOptions {
+  /** Targets are opened by the S3 driver, instead of the folder. */
+  readonly realStores?: boolean
+  readonly allowTargets?: readonly string[]
+  readonly log?: Log
+}
+
 /** A real store of versions, an egress over it, and a folder as the place where it pushes to. */
 export class Harness {
   readonly #store: TestStore
   readonly #scratch: string
-  readonly #options: Partial<EgressOptions>
+  readonly #options: HarnessOptions
   readonly target: WatchedStore
   egress!: Egress
   #life = { ended: false }
   readonly #slow: Egress[] = []
   #datum = 0
 
-  private constructor(store: TestStore, scratch: string, target: WatchedStore, options: Partial<EgressOptions>) {
+  private constructor(store: TestStore, scratch: string, target: WatchedStore, options: HarnessOptions) {
     this.#store = store
     this.#scratch = scratch
     this.#options = options
     this.target = target
   }
 
-  /** `options` replace what the harness would hand to the egress. */
-  static async open(options: Partial<EgressOptions> = {}): Promise<Harness> {
+  static async open(options: HarnessOptions = {}): Promise<Harness> {
     const store = await openTestStore()
     const scratch = await mkdtemp(join(store.folder, 'scratch-'))
     const files = await openFileStore(join(store.folder, 'target'), { clock: systemClock })
@@ -150,28 +156,34 @@ export class Harness {
       db: mortal(this.#store.db, life),
       versioning: this.#store.versioning,
       secrets: await this.secrets(),
-      config: ALLOWED,
       clock: systemClock,
-      log: silentLog,
+      log: this.#options.log ?? silentLog,
       retry: { attempts: 12, firstDelayMs: 1, maxDelayMs: 4 },
-      openStore: () => mortal<ObjectStore>(this.target, life),
-      ...this.#options,
+      ...(this.#options.realStores ? {} : { openStore: () => mortal<ObjectStore>(this.target, life) }),
+      config: { ...ALLOWED, allowTargets: this.#options.allowTargets ?? ALLOWED.allowTargets },
     })
     await this.egress.start()
   }
 
-  /** Ends the process, as far as a test can: nothing that it still does has any effect, and another process takes over. */
-  async crash(): Promise<void> {
+  /** From here on, nothing that the process does has any effect; what it has asked for before still happens. */
+  cut(): void {
     this.#life.ended = true
+  }
+
+  /** Ends the process, as far as a test can, and another one takes over. */
+  async crash(): Promise<void> {
+    this.cut()
     // Only its timer ends; whatever it waits for never comes.
     void this.egress.stop()
     await this.#openEgress()
   }
 
-  /** Another process takes over what this one, which is only slow, still works on. */
-  async takeOver(): Promise<void> {
+  /** Another process takes over what this one, which is only slow, still works on. `ended`: when the slow one is done with it. */
+  async takeOver(): Promise<{ ended: Promise<void> }> {
+    const ended = new Promise<void>((resolve) => this.egress.onChange(resolve))
     this.#slow.push(this.egress)
     await this.#openEgress()
+    return { ended }
   }
 
   async close(): Promise<void> {
