@@ -202,6 +202,7 @@ class PipelinesFloor implements Pipelines {
         await egress.cancel(tx, job.id)
       }
       await versioning.derived.undefine(tx, output)
+      await egress.release(tx, name)
       await dropPipeline(tx, name)
       return jobs.map(({ id }) => id)
     })

@@ -154,6 +154,8 @@ export interface EgressPort {
   status(job: string): Promise<EgressStatus | undefined>
   /** Gives a queued or running push up. */
   cancel(tx: Transaction, job: string): Promise<void>
+  /** The pipeline is gone: what it pushed stays at its targets, and other pipelines may push there. */
+  release(tx: Transaction, pipeline: string): Promise<void>
   /** Wakes somebody up when a push has ended; carries nothing and may be missed. */
   onChange(listener: () => void): () => void
 }

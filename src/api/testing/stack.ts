@@ -35,6 +35,7 @@ const noEgress: EgressPort = {
   request: async () => {},
   status: async () => undefined,
   cancel: async () => {},
+  release: async () => {},
   onChange: () => () => {},
 }
 

@@ -112,6 +112,10 @@ class ManualEgress implements EgressPort {
   cancel: EgressPort['cancel'] = async (_, job) => {
     this.cancelled.push(job)
   }
+  readonly released: string[] = []
+  release: EgressPort['release'] = async (_, pipeline) => {
+    this.released.push(pipeline)
+  }
   onChange: EgressPort['onChange'] = (listener) => {
     this.#listeners.add(listener)
     return () => this.#listeners.delete(listener)
@@ -220,6 +224,8 @@ describe('egress of a job', () => {
       })
       assert.equal((await second.pipelines.killJob(next.id)).state, 'killed')
       assert.deepEqual(egress.cancelled, [next.id])
+      await second.pipelines.delete('p')
+      assert.deepEqual(egress.released, ['p'])
     } finally {
       await second.close()
     }
