@@ -70,7 +70,7 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
     await syncFolder(dirname(dataFolder))
 
     const keys = rootKeyRing(rootKey)
-    const gateway = createGateway({ versioning, keys, config, clock, log })
+    const gateway = createGateway({ versioning, pipelines, keys, config, clock, log })
     opened.add(() => gateway.close())
     const api = createApi({ versioning, pipelines, secrets, keys, config, clock, log, version })
     opened.add(() => api.close())

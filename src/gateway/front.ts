@@ -8,9 +8,10 @@ import {
   type Verified,
   verifyRequest,
 } from '../kernel/index.ts'
+import { CONTROL_FOLDER, isControlPath } from '../versioning/index.ts'
 import { getControlDocument } from './control/get-document.ts'
 import { RequestContext, type Services } from './request-context.ts'
-import { CONTROL_FOLDER, isControlKey, parseBucket, readKey } from './s3/addressing.ts'
+import { parseBucket, readKey } from './s3/addressing.ts'
 import { RequestBody } from './s3/body/source.ts'
 import { S3Error } from './s3/codes.ts'
 import { controlFolderReadOnly } from './s3/control-keys.ts'
@@ -38,8 +39,6 @@ interface Exchange {
   readonly body: RequestBody
 }
 
-const noDocument = Buffer.alloc(0)
-
 /**
  * The one way in: URL, signature, operation, right, and only then any effect. What is thrown anywhere behind it becomes an S3 error
  * here.
@@ -60,8 +59,7 @@ export class Front {
     try {
       const url = parseRequestUrl(message.url ?? '')
       const reply = isBrowserVisit(message, url) ? pointer(this.#options.apiPort) : await this.#answer(exchange, url)
-      await sendReply(message, response, reply, id)
-      if (!message.complete) this.#endBody(exchange)
+      await this.#send(exchange, reply)
     } catch (error) {
       await this.#refuse(exchange, error)
     }
@@ -97,9 +95,7 @@ export class Front {
       body: exchange.body,
       response: exchange.response,
     })
-    const document =
-      operation.documentBytes === undefined ? noDocument : await context.receiveDocument(operation.documentBytes)
-    return operation.handle(typed, document, context)
+    return operation.handle(typed, await context.receiveDocument(operation), context)
   }
 
   async #refuse(exchange: Exchange, error: unknown): Promise<void> {
@@ -115,27 +111,23 @@ export class Front {
       response.destroy()
       return
     }
-    if (exchange.body.isWithheld) response.setHeader('Connection', 'close')
-    const reply: Reply = {
+    await this.#send(exchange, {
       status: refusal.status,
       headers: { 'Content-Type': 'application/xml', ...refusal.headers },
       body: errorDocument(refusal, { id, path: pathOf(message) }),
-    }
-    await sendReply(message, response, reply, id)
-    if (!message.complete) this.#endBody(exchange)
+    })
   }
 
-  /** The answer is out and the request's body is not in. */
-  #endBody({ message, body }: Exchange): void {
-    // It was never asked for: whether it comes is the client's choice, so what follows on this connection can't be told apart.
-    if (body.isWithheld) return
-    discardRest(message)
+  async #send({ id, message, response, body }: Exchange, reply: Reply): Promise<void> {
+    // Whether a body that was never asked for still comes is the client's choice, so Node ends such a connection itself.
+    if (!message.complete && !body.isWithheld) discardRest(message)
+    await sendReply(message, response, reply, id)
   }
 }
 
 /** By the registry; the control folder is ours. */
 function chooseOperation(request: S3Request): Operation {
-  if (levelOf(request) !== 'object' || !isControlKey(request.keyText)) return findRoute(request).operation
+  if (levelOf(request) !== 'object' || !isControlPath(request.keyText)) return findRoute(request).operation
   const reads = request.method === 'GET' || request.method === 'HEAD'
   const plain = [...request.query.keys()].every((name) => name === 'x-id')
   if (!reads) throw controlFolderReadOnly()

@@ -1,9 +1,11 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
+import type { Socket } from 'node:net'
 import Koa from 'koa'
 import { type Clock, type Config, type KeyRing, KIB, type Log, randomHexId } from '../kernel/index.ts'
 import type { Pipelines } from '../pipelines/index.ts'
 import type { Versioning } from '../versioning/index.ts'
 import { FlushRecords } from './control/flush-records.ts'
+import { Descriptions } from './descriptions.ts'
 import { Front } from './front.ts'
 
 /** S3A keeps connections idle for 60 s and does not like to find them closed. */
@@ -16,6 +18,8 @@ const CONNECTIONS_CHECK_MS = 5_000
 const MAX_HEAD_BYTES = 64 * KIB
 /** How long requests that are running may take to end when the server stops. */
 const CLOSE_GRACE_MS = 10_000
+/** How often connections that have become idle meanwhile are closed. */
+const CLOSE_IDLE_MS = 20
 
 export interface GatewayOptions {
   readonly versioning: Versioning
@@ -44,6 +48,7 @@ export function createGateway(options: GatewayOptions): Gateway {
       clock,
       region: config.region,
       flushRecords: new FlushRecords(clock),
+      descriptions: new Descriptions(versioning),
       pipelines: options.pipelines,
       stopSignal: stop.signal,
     },
@@ -54,6 +59,8 @@ export function createGateway(options: GatewayOptions): Gateway {
     nextId: requestIds(),
   })
 
+  // Connections without a first request yet: Node does not count them as idle.
+  const unused = new Set<Socket>()
   const expectingContinue = new WeakSet<IncomingMessage>()
   const app = new Koa()
   app.use((ctx) => {
@@ -73,22 +80,35 @@ export function createGateway(options: GatewayOptions): Gateway {
       // Parts take as long as they take; a body that stands still is cut off by the one who reads it.
       requestTimeout: 0,
     },
-    (request: IncomingMessage, response: ServerResponse) => void handle(request, response),
+    (request: IncomingMessage, response: ServerResponse) => {
+      unused.delete(request.socket)
+      void handle(request, response)
+    },
   )
   server.on('checkContinue', (request: IncomingMessage, response: ServerResponse) => {
+    unused.delete(request.socket)
     expectingContinue.add(request)
     void handle(request, response)
   })
-  return { server, close: () => close(server, stop) }
+  server.on('connection', (socket) => {
+    unused.add(socket)
+    socket.once('close', () => unused.delete(socket))
+  })
+  return { server, close: () => close(server, unused, stop) }
 }
 
-async function close(server: Server, stop: AbortController): Promise<void> {
+async function close(server: Server, unused: ReadonlySet<Socket>, stop: AbortController): Promise<void> {
   stop.abort()
   if (!server.listening) return
   const closed = new Promise<void>((resolve) => server.close(() => resolve()))
-  server.closeIdleConnections()
+  // A connection whose last answer is out stays open for the next request, which will not be taken.
+  const idle = setInterval(() => {
+    server.closeIdleConnections()
+    for (const socket of unused) socket.destroy()
+  }, CLOSE_IDLE_MS)
   const cut = setTimeout(() => server.closeAllConnections(), CLOSE_GRACE_MS)
   await closed
+  clearInterval(idle)
   clearTimeout(cut)
 }
 

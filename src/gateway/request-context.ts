@@ -10,13 +10,14 @@ import {
   type Versioning,
 } from '../versioning/index.ts'
 import type { FlushRecords } from './control/flush-records.ts'
+import type { Descriptions } from './descriptions.ts'
 import type { Bucket } from './s3/addressing.ts'
 import { planBody } from './s3/body/plan.ts'
 import { receiveContent, receiveDocument } from './s3/body/receive.ts'
 import type { RequestBody } from './s3/body/source.ts'
 import type { ChecksumAlgorithm } from './s3/checksums.ts'
 import { orElse } from './s3/find-entry.ts'
-import type { Context, ReceivedContent } from './s3/operation.ts'
+import type { Context, Operation, ReceivedContent } from './s3/operation.ts'
 import type { S3Request } from './s3/request.ts'
 
 /** What all requests share. */
@@ -25,9 +26,12 @@ export interface Services {
   readonly clock: Clock
   readonly region: string | undefined
   readonly flushRecords: FlushRecords
+  readonly descriptions: Descriptions
   readonly pipelines: Pick<Pipelines, 'getDatum'> | undefined
   readonly stopSignal: AbortSignal
 }
+
+const noDocument = Buffer.alloc(0)
 
 /** What an operation may use, for one request. */
 export class RequestContext implements Context {
@@ -108,7 +112,7 @@ export class RequestContext implements Context {
   }
 
   describe(target: Target): Promise<TargetInfo> {
-    return this.versioning.describe(target)
+    return this.#services.descriptions.get(target)
   }
 
   async branch(bucket: Bucket): Promise<BranchAddress> {
@@ -129,7 +133,7 @@ export class RequestContext implements Context {
   }
 
   async receive(at: BranchAddress, options: { checksum?: ChecksumAlgorithm } = {}): Promise<ReceivedContent> {
-    const plan = planBody(this.#request.headers, this.#verified.payload, 'required')
+    const plan = planBody(this.#request.headers, this.#verified.payload, 'object')
     const done = this.versioning.writing(at)
     try {
       return await receiveContent(this.#body, plan, this.versioning.content, options.checksum)
@@ -138,8 +142,11 @@ export class RequestContext implements Context {
     }
   }
 
-  receiveDocument(maxBytes: number): Promise<Buffer> {
-    return receiveDocument(this.#body, planBody(this.#request.headers, this.#verified.payload, 'optional'), maxBytes)
+  /** The XML body of an operation that has one. */
+  async receiveDocument({ documentBytes, documentKind }: Operation): Promise<Buffer> {
+    if (documentBytes === undefined) return noDocument
+    const plan = planBody(this.#request.headers, this.#verified.payload, documentKind)
+    return receiveDocument(this.#body, plan, documentBytes)
   }
 
   #isLarge(): boolean {

@@ -6,7 +6,8 @@ import type { Reply } from './s3/operation.ts'
 const SEND_IDLE_MS = 300_000
 /** How much of a refused body is taken and dropped so that the connection can go on; past it the connection is cut. */
 const MAX_DISCARD_BYTES = 16 * 1024 * 1024
-const DISCARD_IDLE_MS = 10_000
+/** The client has its answer: one that stops sending is not waited for. */
+const DISCARD_IDLE_MS = 1_000
 
 /** Sends an answer, head and body in one write where that can be. Rejects if it was cut off; the socket is then destroyed. */
 export async function sendReply(
@@ -79,7 +80,7 @@ function drained(response: ServerResponse): Promise<void> {
 
 /**
  * Lets a body that was refused run out, within bounds: a client that still sends would otherwise see a reset connection in place of the
- * answer.
+ * answer. To be called before the answer is sent: Node takes what nobody listens to, without end.
  */
 export function discardRest(request: IncomingMessage): void {
   if (request.complete || request.destroyed) return

@@ -3,6 +3,7 @@ import {
   Batches,
   BranchUploads,
   type ChangeRequest,
+  controlReason,
   createRepo,
   DerivedBranches,
   deleteBranch,
@@ -220,6 +221,10 @@ export class VersioningEngine implements Versioning {
   }
 
   async deleteMany(...[at, deletes, author]: Method<'deleteMany'>): ReturnType<Versioning['deleteMany']> {
+    for (const { path } of deletes) {
+      const refused = controlReason(path)
+      if (refused) throw refused
+    }
     const outcomes = await this.#staging.submit(
       at,
       deletes.map(({ path, conditions }) => ({ path, entry: null, chunks: [], conditions, author })),

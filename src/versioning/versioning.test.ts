@@ -11,6 +11,7 @@ import {
   PathNotFound,
   parsePath,
   parseRepoName,
+  ReadOnly,
   RepoNotFound,
   UploadNotFound,
 } from './index.ts'
@@ -219,6 +220,19 @@ describe('a versioned store', () => {
     await store.versioning.createBranch(images)
     assert.deepEqual(await store.versioning.listCommits(images.repo), [])
     assert.deepEqual(await listAll(store.versioning, images), [])
+  })
+
+  it('refuses every way to write into the control folder', async () => {
+    await put('a', '1')
+    const source = await store.versioning.stat(images, parsePath('a'))
+    const path = parsePath('.sluice/flush.json')
+    await assert.rejects(put(path, 'x'), ReadOnly)
+    await assert.rejects(store.versioning.copy(images, path, { source, attributes: source.attributes }), ReadOnly)
+    await assert.rejects(store.versioning.delete(images, parsePath('.sluice')), ReadOnly)
+    await assert.rejects(store.versioning.deleteMany(images, [{ path: parsePath('a') }, { path }]), ReadOnly)
+    await assert.rejects(store.versioning.uploads.create(images, { path, attributes: { metadata: {} } }), ReadOnly)
+    assert.deepEqual(await listAll(store.versioning, images), ['a'])
+    await put('.sluicegate', 'x')
   })
 
   it('refuses names of branches and repos that are not there', async () => {

@@ -37,7 +37,9 @@ export async function publish(
       }
       break
     } catch (error) {
-      if (errnoOf(error) !== 'ENOENT' || turn === MAX_TURNS) throw error
+      // A recursive mkdir says ENOTDIR where the folder it found was gone when it looked again.
+      const vanished = errnoOf(error) === 'ENOENT' || errnoOf(error) === 'ENOTDIR'
+      if (!vanished || turn === MAX_TURNS) throw error
     }
   }
   await syncChain(root, names)

@@ -63,7 +63,7 @@ async function* lines(events: AsyncIterable<FlushEvent>): AsyncGenerator<string>
 }
 
 /** `30`, `30s`, `5m`, `500ms`: without a unit, seconds. */
-export function readTimeout(text: string | undefined): number | undefined {
+function readTimeout(text: string | undefined): number | undefined {
   if (text === undefined || text === '') return undefined
   const match = /^(\d{1,9}(?:\.\d{1,3})?)(ms|s|m|h)?$/.exec(text)
   const unitMs = { ms: 1, s: 1000, m: 60_000, h: 3_600_000 }[match?.[2] ?? 's'] ?? 1000

@@ -1,5 +1,5 @@
 import { hash } from 'node:crypto'
-import { CONTROL_FOLDER } from '../s3/addressing.ts'
+import { CONTROL_FOLDER } from '../../versioning/index.ts'
 import { evaluateConditions, preconditionFailed, readConditions } from '../s3/conditions.ts'
 import { httpDate, targetHeaders } from '../s3/entry-headers.ts'
 import { type Operation, operation, type ReplyHeaders } from '../s3/operation.ts'

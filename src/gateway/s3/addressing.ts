@@ -18,14 +18,6 @@ export interface Bucket {
   readonly name: string | undefined
 }
 
-/** The hidden folder of every bucket that answers questions about it. */
-export const CONTROL_FOLDER = '.sluice/'
-
-/** True for the control folder itself and everything in it. */
-export function isControlKey(key: string): boolean {
-  return key.startsWith(CONTROL_FOLDER) || key === '.sluice'
-}
-
 /**
  * Splits a bucket name at its last dot. Throws S3Error InvalidBucketName that says what is allowed and the nearest name that is;
  * NotImplemented for `tx-…`.

@@ -60,7 +60,7 @@ function readMetadata(headers: RequestHeaders): Record<string, string> {
 }
 
 /** Node gives header bytes as Latin-1; clients mean UTF-8 where it is that. */
-export function headerText(value: string): string {
+function headerText(value: string): string {
   if (!/[\x80-\xff]/.test(value)) return value
   const bytes = Buffer.from(value, 'latin1')
   const text = bytes.toString('utf8')

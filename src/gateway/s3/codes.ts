@@ -1,12 +1,12 @@
 /** The S3 error codes that this gateway gives, each with its status. */
-export const statusOfCode = {
+const statusOfCode = {
   AccessDenied: 403,
   AmbiguousCommit: 409,
   AuthorizationHeaderMalformed: 400,
   AuthorizationQueryParametersError: 400,
   BadDigest: 400,
   BadRequest: 400,
-  BranchMoved: 409,
+
   BucketInUse: 409,
   BucketNotEmpty: 409,
   CommitNotReadable: 409,
@@ -41,6 +41,7 @@ export const statusOfCode = {
   NoSuchUpload: 404,
   NoSuchVersion: 404,
   NotImplemented: 501,
+  OperationAborted: 409,
   PreconditionFailed: 412,
   RequestTimeTooSkewed: 403,
   RequestTimeout: 400,

@@ -1,4 +1,4 @@
-import { CONTROL_FOLDER } from './addressing.ts'
+import { CONTROL_FOLDER } from '../../versioning/index.ts'
 import { S3Error } from './codes.ts'
 
 /** For every write below `.sluice/`. */

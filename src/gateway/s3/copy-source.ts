@@ -1,6 +1,6 @@
 import { parseRequestUrl } from '../../kernel/index.ts'
-import type { Path } from '../../versioning/index.ts'
-import { type Bucket, isControlKey, parseBucket, readKey } from './addressing.ts'
+import { isControlPath, type Path } from '../../versioning/index.ts'
+import { type Bucket, parseBucket, readKey } from './addressing.ts'
 import { S3Error } from './codes.ts'
 import { evaluateConditions, preconditionFailed, type ReadConditions, readConditions } from './conditions.ts'
 import { type FoundEntry, findEntry, readVersionId, type VersionClaim } from './find-entry.ts'
@@ -21,7 +21,7 @@ export function readCopySource(headers: RequestHeaders): CopySource {
   const url = decodeSource(text)
   const { bucketName, keyText } = splitPath(url.path)
   if (bucketName === '' || keyText === '') throw invalidSource()
-  if (isControlKey(keyText)) {
+  if (isControlPath(keyText)) {
     throw new S3Error('InvalidRequest', 'The documents of the control folder can not be copied: GET them')
   }
   let version: VersionClaim | undefined

@@ -53,7 +53,7 @@ const translations: Readonly<Record<DomainCode, Translate>> = {
   InvalidPart: as('InvalidPart', ({ part }) => (part === undefined ? {} : { PartNumber: text(part) })),
   InvalidPartOrder: as('InvalidPartOrder'),
   PartTooSmall: as('EntityTooSmall'),
-  BranchMoved: as('BranchMoved'),
+  BranchMoved: as('OperationAborted'),
   InUse: as('BucketInUse'),
   Cycle: as('InvalidRequest'),
 

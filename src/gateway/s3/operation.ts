@@ -79,6 +79,8 @@ export interface Definition<On extends Level, Input, Output> {
   readonly needs: Need
   /** How large an XML body may be; without it the operation has none. */
   readonly documentBytes?: number
+  /** `note`: the checksum headers are not about this body. */
+  readonly documentKind?: 'document' | 'note'
   /** Parameters that it understands besides those that chose it. */
   readonly parameters?: readonly string[]
   read(request: RequestOn[On], document: Buffer): Input
@@ -92,6 +94,7 @@ export interface Operation {
   readonly on: Level
   readonly needs: Need
   readonly documentBytes: number | undefined
+  readonly documentKind: 'document' | 'note'
   readonly parameters: readonly string[]
   handle(request: S3Request, document: Buffer, context: Context): Promise<Reply>
 }
@@ -102,6 +105,7 @@ export function operation<const On extends Level, Input, Output>(definition: Def
     on: definition.on,
     needs: definition.needs,
     documentBytes: definition.documentBytes,
+    documentKind: definition.documentKind ?? 'document',
     parameters: definition.parameters ?? [],
     handle: async (request, document, context) => {
       // The front door builds the request for the level that the registry chose this operation on.

@@ -1,10 +1,17 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { AccessDenied, Corrupt, InvalidInput, SignatureError, StorageFull } from '../../kernel/index.ts'
-import { CommitUnavailable, ConditionFailed, PathNotFound, type Provenance } from '../../versioning/index.ts'
-import { isControlKey, parseBucket, readKey } from './addressing.ts'
+import {
+  CommitUnavailable,
+  ConditionFailed,
+  isControlPath,
+  PathNotFound,
+  type Provenance,
+} from '../../versioning/index.ts'
+import { parseBucket, readKey } from './addressing.ts'
 import { headerBytes, readAttributes } from './attributes.ts'
 import { readChecksumClaim } from './checksums.ts'
+import { readCompleteInput } from './complete-upload.ts'
 import { evaluateConditions, readConditions, readWriteConditions } from './conditions.ts'
 import { readCopySource } from './copy-source.ts'
 import { entryHeaders } from './entry-headers.ts'
@@ -65,7 +72,7 @@ describe('a key', () => {
   })
 
   it('below .sluice/ is reserved', () => {
-    assert.deepEqual(['.sluice', '.sluice/', '.sluice/a', '.sluicegate', 'a/.sluice/b'].map(isControlKey), [
+    assert.deepEqual(['.sluice', '.sluice/', '.sluice/a', '.sluicegate', 'a/.sluice/b'].map(isControlPath), [
       true,
       true,
       true,
@@ -226,6 +233,31 @@ describe('the checksum of a body', () => {
       code: 'NotImplemented',
       message: /sha512/,
     })
+  })
+})
+
+describe('a Complete', () => {
+  const request = { bucket: parseBucket('images'), key: 'a', query: new Map([['uploadId', '1']]), headers: {} } as never
+  const part = (number: number) =>
+    `<Part>\n  <ETag>&quot;e${number}&quot;</ETag><PartNumber>${number}</PartNumber></Part>\n`
+  const parts = (count: number) => Array.from({ length: count }, (_, index) => part(index + 1)).join('')
+  const read = (inner: string) =>
+    readCompleteInput(request, Buffer.from(`<CompleteMultipartUpload>${inner}</CompleteMultipartUpload>`))
+
+  it('of 10,000 parts is read, and of one more refused', () => {
+    const input = read(parts(10_000))
+    assert.deepEqual(
+      [input.parts.length, input.parts.at(-1)?.number, input.parts.at(-1)?.etag],
+      [10_000, 10_000, 'e10000'],
+    )
+    assert.throws(() => read(parts(10_001)), { code: 'MalformedXML' })
+  })
+
+  it('of no parts, or of parts out of order, is refused', () => {
+    assert.throws(() => read(''), { code: 'MalformedXML' })
+    assert.throws(() => read(part(2) + part(1)), { code: 'InvalidPartOrder' })
+    assert.throws(() => read(part(1) + part(1)), { code: 'InvalidPartOrder' })
+    assert.throws(() => read('<Part><PartNumber>x</PartNumber><ETag>e</ETag></Part>'), { code: 'MalformedXML' })
   })
 })
 

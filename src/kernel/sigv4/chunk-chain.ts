@@ -1,3 +1,4 @@
+import type { KeyObject } from 'node:crypto'
 import { hmacHex, type Scope, scopeText } from './signing-key.ts'
 
 const EMPTY_SHA256 = 'e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855'
@@ -8,11 +9,11 @@ const EMPTY_SHA256 = 'e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b78
  */
 export class ChunkChain {
   #previous: string
-  readonly #key: Buffer
+  readonly #key: KeyObject
   readonly #dateTime: string
   readonly #scope: string
 
-  constructor(key: Buffer, dateTime: string, scope: Scope, seedSignature: string) {
+  constructor(key: KeyObject, dateTime: string, scope: Scope, seedSignature: string) {
     this.#key = key
     this.#dateTime = dateTime
     this.#scope = scopeText(scope)

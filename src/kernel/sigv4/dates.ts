@@ -1,7 +1,21 @@
 const isoBasic = /^(\d{4})(\d{2})(\d{2})T(\d{2})(\d{2})(\d{2})Z$/
 
+/** Requests come many to a second, and say the same time. */
+let lastText = ''
+let lastMs = 0
+
 /** `20130524T000000Z` → milliseconds since 1970; undefined if it is not such a time. */
 export function parseIsoBasic(text: string): number | undefined {
+  if (text === lastText) return lastMs
+  const ms = parse(text)
+  if (ms !== undefined) {
+    lastText = text
+    lastMs = ms
+  }
+  return ms
+}
+
+function parse(text: string): number | undefined {
   const match = isoBasic.exec(text)
   if (!match) return undefined
   const [, year, month, day, hour, minute, second] = match

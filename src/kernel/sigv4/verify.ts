@@ -238,7 +238,7 @@ function readRequestDate(
   if (amzDate === undefined && !signedHeaders.includes('date')) {
     throw new SignatureError('HeadersNotSigned', 'the header date must be among the signed headers, or x-amz-date sent')
   }
-  return { dateTime: formatIsoBasic(signedMs), signedMs }
+  return { dateTime: amzDate === undefined ? formatIsoBasic(signedMs) : text, signedMs }
 }
 
 function checkClock(signedMs: number, options: VerifyOptions): void {

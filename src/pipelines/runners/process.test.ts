@@ -143,7 +143,8 @@ for (const mode of ['bubblewrap', 'unshare', 'plain'] as const satisfies readonl
     })
   })
 
-  describe('the bubblewrap sandbox', { skip: mode !== 'bubblewrap' || skip }, () => {
+  const describeSandbox = mode === 'bubblewrap' ? describe : () => {}
+  describeSandbox('the bubblewrap sandbox', { skip }, () => {
     it('does not let inputs be changed', async () => {
       const done = await run(
         runner,

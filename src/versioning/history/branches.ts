@@ -6,9 +6,11 @@ import {
   type BranchName,
   BranchNotEmpty,
   BranchNotFound,
+  CONTROL_FOLDER,
   type CommitId,
   CommitNotFound,
   InUse,
+  isControlPath,
   ReadOnly,
   type Repo,
   RepoExists,
@@ -29,6 +31,15 @@ export function readOnlyReason(at: BranchAddress, branch: { readonly pipeline: s
   return new ReadOnly(
     `${at.repo}@${at.branch} is the output of pipeline ${branch.pipeline} and is written by its jobs alone; write to one of its inputs`,
     { repo: at.repo, branch: at.branch, pipeline: branch.pipeline },
+  )
+}
+
+/** The error of a write to the control folder, or undefined. */
+export function controlReason(path: string): ReadOnly | undefined {
+  if (!isControlPath(path)) return undefined
+  return new ReadOnly(
+    `${CONTROL_FOLDER} is the control folder of every bucket and can't be written: choose another key`,
+    { path },
   )
 }
 

@@ -1,5 +1,6 @@
 export { Batches } from './batches.ts'
 export {
+  controlReason,
   createRepo,
   deleteBranch,
   deleteRepo,

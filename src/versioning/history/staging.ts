@@ -2,7 +2,7 @@ import type { Transaction } from '../../kernel/index.ts'
 import { type BranchId, BranchNotFound, type CommitId, type Entry, type Path, type VersionId } from '../model/index.ts'
 import { encodeEntry } from '../tree/index.ts'
 import type { BranchAddress, ChangeResult, ChunkPlace, WriteConditions } from '../versioning.ts'
-import { readOnlyReason } from './branches.ts'
+import { controlReason, readOnlyReason } from './branches.ts'
 import { type Current, currentOf, readCurrent, refusal } from './conditions.ts'
 import type { HistoryContext } from './context.ts'
 import { openBatch } from './seal.ts'
@@ -195,7 +195,7 @@ export class Staging {
     before: Current | null | undefined,
     version: VersionId,
   ): Promise<Error | undefined> {
-    const refused = request.conditions && refusal(request.conditions, before ?? null)
+    const refused = controlReason(request.path) ?? (request.conditions && refusal(request.conditions, before ?? null))
     if (refused || !request.within) return refused
     try {
       await request.within(tx, branch, version)

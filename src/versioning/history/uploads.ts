@@ -24,7 +24,7 @@ import type {
   WriteConditions,
 } from '../versioning.ts'
 import type { Batches } from './batches.ts'
-import { missing, readOnlyReason } from './branches.ts'
+import { controlReason, missing, readOnlyReason } from './branches.ts'
 import type { HistoryContext } from './context.ts'
 import type { PartRow, UploadRow } from './schema.ts'
 import type { Staging } from './staging.ts'
@@ -46,6 +46,8 @@ export class BranchUploads implements Uploads {
 
   async create(at: BranchAddress, input: Parameters<Uploads['create']>[1]): Promise<UploadInfo> {
     const { db, clock } = this.#context
+    const refused = controlReason(input.path)
+    if (refused) throw refused
     const info: UploadInfo = { ...input, id: randomBytes(24).toString('base64url'), createdMs: clock.now() }
     await db.write(async (tx) => {
       const branchId = await this.#writableBranch(tx, at)
@@ -131,8 +133,9 @@ export class BranchUploads implements Uploads {
     const { path, id } = query.after ?? { path: '' }
     const rows = await this.#context.db.all<UploadRow>(
       `SELECT * FROM uploads WHERE branch_id = ? AND state = 'open' AND substr(path, 1, ?) = ? AND path >= ?
-         AND (path > ? OR (? AND id > ?)) ORDER BY path, id LIMIT ?`,
-      [branchId, [...prefix].length, prefix, prefix, path, id === undefined ? 0 : 1, id ?? '', limit + 1],
+         AND (path > ? OR (path = ? AND id > ?)) ORDER BY path, id LIMIT ?`,
+      // Without an id all uploads of that path are passed by: no id is greater than this.
+      [branchId, [...prefix].length, prefix, prefix, path, path, id ?? '~', limit + 1],
     )
     return { uploads: rows.slice(0, limit).map(uploadOf), truncated: rows.length > limit }
   }

@@ -53,6 +53,13 @@ export function parsePath(path: string): Path {
   return path as Path
 }
 
+/** The hidden folder of every bucket: what is read there is made on the spot, and nothing can be written there. */
+export const CONTROL_FOLDER = '.sluice/'
+
+export function isControlPath(path: string): boolean {
+  return path.startsWith(CONTROL_FOLDER) || path === '.sluice'
+}
+
 /** Whether an entry is a folder marker, as tools make them: 0 bytes under a key that ends in `/`. */
 export function isMarker(path: string, size: number): boolean {
   return size === 0 && path.endsWith('/')

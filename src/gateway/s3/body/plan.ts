@@ -15,9 +15,16 @@ export interface BodyPlan {
   readonly checksum: ChecksumClaim | undefined
 }
 
-/** `length: 'optional'` is for small documents, which may come in HTTP chunks. Throws S3Error for what can't be meant. */
-export function planBody(headers: RequestHeaders, payload: PayloadKind, length: 'required' | 'optional'): BodyPlan {
-  const checksum = readChecksumClaim(headers)
+/**
+ * Of a `document`: small, may come in HTTP chunks. Of a `note`: the same, and its checksum headers are about something else (the object
+ * that a Complete makes). Throws S3Error for what can't be meant.
+ */
+export function planBody(
+  headers: RequestHeaders,
+  payload: PayloadKind,
+  kind: 'object' | 'document' | 'note',
+): BodyPlan {
+  const checksum = kind === 'note' ? undefined : readChecksumClaim(headers)
   const common = { md5: readContentMd5(headers), checksum }
   if (payload.kind === 'chunked') {
     const bytes = readLength(headers, 'x-amz-decoded-content-length')
@@ -41,8 +48,8 @@ export function planBody(headers: RequestHeaders, payload: PayloadKind, length: 
     throw new S3Error('InvalidRequest', 'x-amz-trailer needs an x-amz-content-sha256 that ends with -TRAILER')
   }
   const bytes = readLength(headers, 'content-length')
-  if (bytes === undefined && (length === 'required' || headers['transfer-encoding'] === undefined)) {
-    if (length === 'required') throw missingLength('Content-Length')
+  if (bytes === undefined && (kind === 'object' || headers['transfer-encoding'] === undefined)) {
+    if (kind === 'object') throw missingLength('Content-Length')
     return plan(common, 0, payload)
   }
   return plan(common, bytes, payload)

@@ -5,6 +5,7 @@ import { completeUpload, readCompleteInput } from '../complete-upload.ts'
 import { versionText } from '../entry-headers.ts'
 import { errorDocument } from '../error-document.ts'
 import { toS3Error } from '../errors.ts'
+import { keepAlive } from '../keep-alive.ts'
 import { operation, type Reply } from '../operation.ts'
 import type { ObjectRequest } from '../request.ts'
 import { commitHeaders } from '../write-headers.ts'
@@ -21,6 +22,7 @@ export const completeMultipartUpload = operation({
   needs: 'write',
   // 10,000 parts with an ETag and a checksum each, indented.
   documentBytes: 4 * MIB,
+  documentKind: 'note',
   read: readCompleteInput,
   run: async (input, context) => {
     const work = completeUpload(input, context)
@@ -47,27 +49,16 @@ export const completeMultipartUpload = operation({
     return {
       status: 200,
       headers: { 'Content-Type': 'application/xml' },
-      body: keepAlive(output.work, request),
+      body: keepAlive(
+        output.work.then(
+          (done) => resultDocument(done, request),
+          (error: unknown) => errorDocument(toS3Error(error), request).slice(XML_HEAD.length),
+        ),
+        PATIENCE_MS,
+      ),
     }
   },
 })
-
-/** AWS does the same: 200 first, and an error document in its body if it comes to nothing. */
-async function* keepAlive(work: Promise<Completed>, request: ObjectRequest): AsyncGenerator<string> {
-  yield XML_HEAD
-  const settled = work.then(
-    (done) => resultDocument(done, request),
-    (error: unknown) => errorDocument(toS3Error(error), request).slice(XML_HEAD.length),
-  )
-  for (;;) {
-    const text = await settledWithin(settled, PATIENCE_MS)
-    if (text) {
-      yield text.value
-      return
-    }
-    yield ' '
-  }
-}
 
 function resultDocument({ result }: Completed, request: ObjectRequest): string {
   const { checksum } = result

@@ -1,6 +1,6 @@
 import { MAX_DELETE_KEYS, MIB } from '../../../kernel/index.ts'
-import type { Path, WriteConditions } from '../../../versioning/index.ts'
-import { isControlKey, readKey } from '../addressing.ts'
+import { isControlPath, type Path, type WriteConditions } from '../../../versioning/index.ts'
+import { readKey } from '../addressing.ts'
 import { S3Error } from '../codes.ts'
 import { readSingleETag } from '../conditions.ts'
 import { controlFolderReadOnly } from '../control-keys.ts'
@@ -61,7 +61,7 @@ function readWish(object: XmlElement): Wish {
   const key = object.child('Key')?.text ?? ''
   try {
     if (key === '') throw malformed('an Object without Key')
-    if (isControlKey(key)) throw controlFolderReadOnly()
+    if (isControlPath(key)) throw controlFolderReadOnly()
     if (object.child('VersionId')) {
       throw new S3Error('NotImplemented', 'Deleting a version is not implemented yet: delete the key without VersionId')
     }
