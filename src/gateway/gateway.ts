@@ -5,7 +5,6 @@ import { type Clock, type Config, type KeyRing, KIB, type Log, randomHexId } fro
 import type { Pipelines } from '../pipelines/index.ts'
 import type { Versioning } from '../versioning/index.ts'
 import { FlushRecords } from './control/flush-records.ts'
-import { Descriptions } from './descriptions.ts'
 import { Front } from './front.ts'
 
 /** S3A keeps connections idle for 60 s and does not like to find them closed. */
@@ -48,7 +47,6 @@ export function createGateway(options: GatewayOptions): Gateway {
       clock,
       region: config.region,
       flushRecords: new FlushRecords(clock),
-      descriptions: new Descriptions(versioning),
       pipelines: options.pipelines,
       stopSignal: stop.signal,
     },

@@ -10,7 +10,6 @@ import {
   type Versioning,
 } from '../versioning/index.ts'
 import type { FlushRecords } from './control/flush-records.ts'
-import type { Descriptions } from './descriptions.ts'
 import type { Bucket } from './s3/addressing.ts'
 import { planBody } from './s3/body/plan.ts'
 import { receiveContent, receiveDocument } from './s3/body/receive.ts'
@@ -26,7 +25,6 @@ export interface Services {
   readonly clock: Clock
   readonly region: string | undefined
   readonly flushRecords: FlushRecords
-  readonly descriptions: Descriptions
   readonly pipelines: Pick<Pipelines, 'getDatum'> | undefined
   readonly stopSignal: AbortSignal
 }
@@ -112,7 +110,7 @@ export class RequestContext implements Context {
   }
 
   describe(target: Target): Promise<TargetInfo> {
-    return this.#services.descriptions.get(target)
+    return this.versioning.describe(target)
   }
 
   async branch(bucket: Bucket): Promise<BranchAddress> {

@@ -10,6 +10,7 @@ import {
 } from '../model/index.ts'
 import { missing } from './branches.ts'
 import { provenanceOf } from './commits.ts'
+import { GroupedReads } from './grouped-reads.ts'
 
 /** Commits whose facts are remembered: those of a finished commit, and any commit's provenance, never change. */
 const MAX_REMEMBERED = 10_000
@@ -31,18 +32,17 @@ export class Descriptions {
   readonly #commits = new Map<string, TargetInfo>()
   readonly #provenance = new Map<string, readonly Provenance[]>()
 
+  readonly #branches: GroupedReads<readonly [repo: string, branch: string], DescribedRow | undefined>
+
   constructor(queries: Queries) {
     this.#queries = queries
+    this.#branches = new GroupedReads((branches) => this.#askBranches(branches))
   }
 
   /** Throws BranchNotFound, RepoNotFound, CommitNotFound. */
   async describe(target: Target): Promise<TargetInfo> {
     if (target.kind === 'commit') return this.#describeCommit(target)
-    const row = await this.#queries.get<DescribedRow>(
-      `SELECT b.name AS branch, c.id, c.state, b.pipeline FROM branches AS b LEFT JOIN commits AS c ON c.id = ${SHOWN_COMMIT}
-       WHERE b.repo = ? AND b.name = ?`,
-      [target.repo, target.branch],
-    )
+    const row = await this.#branches.ask([target.repo, target.branch])
     if (!row) throw await missing(this.#queries, target)
     return this.of(target, row)
   }
@@ -58,6 +58,18 @@ export class Descriptions {
       ...(row.pipeline ? { pipeline: row.pipeline } : {}),
       provenance: row.pipeline && row.id ? await this.#provenanceOf(row.id as CommitId) : [],
     }
+  }
+
+  async #askBranches(branches: readonly (readonly [string, string])[]): Promise<readonly (DescribedRow | undefined)[]> {
+    const rows = await this.#queries.all<DescribedRow & { question: number }>(
+      `SELECT w.key AS question, b.name AS branch, c.id, c.state, b.pipeline FROM json_each(?) AS w
+       CROSS JOIN branches AS b ON b.repo = w.value ->> 0 AND b.name = w.value ->> 1
+       LEFT JOIN commits AS c ON c.id = ${SHOWN_COMMIT}`,
+      [JSON.stringify(branches)],
+    )
+    const answers: (DescribedRow | undefined)[] = new Array(branches.length)
+    for (const row of rows) answers[row.question] = row
+    return answers
   }
 
   async #describeCommit(target: Extract<Target, { kind: 'commit' }>): Promise<TargetInfo> {
