@@ -116,11 +116,18 @@ export function machineLine(): string {
   return `${cpus().length} × ${cpu?.model.trim() ?? 'unknown CPU'}, ${process.platform}, Node ${process.versions.node}`
 }
 
+/** A Markdown table whose columns are padded, as the formatter of this repository wants them. */
 export function table(rows: readonly Row[]): string {
   const head = ['what', 'figure', 'per CPU-second of the server', 'limit of the same run', 'share']
-  const lines = rows.map(({ what, figure, perCore, limit, share }) => [what, figure, perCore, limit, share])
-  const all = [head, head.map(() => '---'), ...lines]
-  return all.map((cells) => `| ${cells.join(' | ')} |`).join('\n')
+  const lines = [head, ...rows.map(({ what, figure, perCore, limit, share }) => [what, figure, perCore, limit, share])]
+  const widths = head.map((_, column) => Math.max(...lines.map((cells) => cells[column]?.length ?? 0)))
+  const padded = lines.map((cells) => cells.map((cell, column) => cell.padEnd(widths[column] ?? 0)))
+  padded.splice(
+    1,
+    0,
+    widths.map((width) => '-'.repeat(width)),
+  )
+  return padded.map((cells) => `| ${cells.join(' | ')} |`).join('\n')
 }
 
 const [from, to] = ['<!-- bench: begin -->', '<!-- bench: end -->']

@@ -58,8 +58,14 @@ export async function runFiles(options: RunOptions): Promise<number> {
     const reason = typeof event.skip === 'string' && event.skip !== '' ? event.skip : 'no reason given'
     leftOut.push({ file: relative(root, event.file ?? ''), name: event.name, reason })
   }
+  const deaths: string[] = []
   stream.on('test:pass', note)
-  stream.on('test:fail', note)
+  stream.on('test:fail', (event) => {
+    note(event)
+    // A file that was killed says nothing itself, and the reporter only that it failed.
+    const { exitCode, signal } = event.details.error as { exitCode?: number; signal?: string | null }
+    if (exitCode !== undefined || signal) deaths.push(`${event.name} ended with code ${exitCode}, signal ${signal}`)
+  })
   stream.on('test:summary', ({ file, success, counts }) => {
     if (file !== undefined) return
     ok = success
@@ -68,6 +74,7 @@ export async function runFiles(options: RunOptions): Promise<number> {
   const report = stream.compose(new spec())
   report.pipe(process.stdout, { end: false })
   await once(report, 'end')
+  for (const death of deaths) process.stdout.write(`${death}\n`)
   process.stdout.write(describeLeftOut(leftOut))
   if (ran === 0) process.stdout.write('no test ran: that is a failure\n')
   if (options.strict && leftOut.length > 0)
