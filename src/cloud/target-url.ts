@@ -171,7 +171,7 @@ function parseLater(
 ): LaterTarget {
   const [host, ...folder] = rest.replace(/\/+$/, '').split('/')
   if (!host || !known.host.test(host.toLowerCase()) || folder.some((segment) => segment === '')) {
-    throw invalid(text, `is not of the form ${known.shape}`)
+    throw invalid(text, `is not of the form ${known.shape} (and ${known.service} comes in a later release)`)
   }
   return { kind: known.kind, service: known.service, url: `${scheme}://${[host.toLowerCase(), ...folder].join('/')}` }
 }

@@ -49,7 +49,9 @@ export async function openCopySource(source: CopySource, context: Context): Prom
 
 function decodeSource(text: string): ReturnType<typeof parseRequestUrl> {
   try {
-    return parseRequestUrl(text.startsWith('/') ? text : `/${text}`)
+    // AWS: a plus in this header is a space, unlike in a path. s5cmd sends one for a space; the others write %2B for a plus.
+    const spaced = text.replaceAll('+', '%20')
+    return parseRequestUrl(spaced.startsWith('/') ? spaced : `/${spaced}`)
   } catch (error) {
     throw new S3Error('InvalidArgument', invalidSource().message, { ArgumentName: 'x-amz-copy-source' }, {}, error)
   }

@@ -9,11 +9,20 @@ export function isObject(value: unknown): value is Readonly<Record<string, unkno
   return typeof value === 'object' && value !== null && !Array.isArray(value)
 }
 
-/** True for values that say nothing but "as if it were not there": proto3 JSON writes defaults out. */
+/**
+ * True for values that say nothing but "as if it were not there": proto3 JSON writes defaults out. An empty object is none of them:
+ * `"spout": {}` makes a spout.
+ */
 export function saysNothing(value: unknown): boolean {
   if (value === null || value === false || value === '' || value === 0) return true
-  if (Array.isArray(value)) return value.length === 0
-  return isObject(value) && Object.keys(value).length === 0
+  return Array.isArray(value) && value.length === 0
+}
+
+/** Groups of settings: empty, they set nothing. */
+const settingGroups = new Set(['resource_requests', 'resource_limits', 'sidecar_resource_limits', 'datum_set_spec'])
+
+function setsNothing(name: string, value: unknown): boolean {
+  return saysNothing(value) || (settingGroups.has(name) && isObject(value) && Object.keys(value).length === 0)
 }
 
 /** The known name nearest to `name`, if one is near enough to be what was meant. */
@@ -91,7 +100,7 @@ export class FieldReader {
       if (names.known.includes(name)) continue
       const refusal = Object.hasOwn(names.refused, name) ? names.refused[name] : undefined
       if (refusal !== undefined) {
-        if (!saysNothing(inner)) problems.push(`\`${this.path(name)}\` ${refusal}`)
+        if (!setsNothing(name, inner)) problems.push(`\`${this.path(name)}\` ${refusal}`)
         continue
       }
       const near = nearestName(name, [...names.known, ...Object.keys(names.refused)])

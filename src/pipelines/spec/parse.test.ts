@@ -157,6 +157,11 @@ describe('pipeline specs', () => {
     )
   })
 
+  it('refuses a later field that is there but empty, where being there means something', () => {
+    assert.match(problemsOf({ ...minimal, spout: {} }).join(), /`spout` comes in a later release/)
+    assert.match(problemsOf(withInput({ ...minimal.input, cron: {} })).join(), /`input.cron` comes in a later release/)
+  })
+
   it('takes defaults of later fields as if they were not there', () => {
     assert.deepEqual(
       problemsOf({ ...minimal, s3_out: false, spout: null, resource_requests: {}, autoscaling: false }),
