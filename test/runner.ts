@@ -37,8 +37,8 @@ export interface RunOptions {
   readonly files: readonly string[]
   readonly filesAtOnce?: number
   readonly timeoutMs?: number
-  /** A suite that was left out is a failure too: for machines on which everything is meant to be there. */
-  readonly strict?: boolean
+  /** True for a file of which nothing may be left out: on a machine on which its client is meant to be there. */
+  readonly required?: (file: string) => boolean
 }
 
 /** Resolves to the exit code: not 0 if a test failed, was cancelled, or if none ran at all. */
@@ -77,9 +77,9 @@ export async function runFiles(options: RunOptions): Promise<number> {
   for (const death of deaths) process.stdout.write(`${death}\n`)
   process.stdout.write(describeLeftOut(leftOut))
   if (ran === 0) process.stdout.write('no test ran: that is a failure\n')
-  if (options.strict && leftOut.length > 0)
-    process.stdout.write('something was left out, and everything is asked for: that is a failure\n')
-  return ok && ran > 0 && !(options.strict && leftOut.length > 0) ? 0 : 1
+  const wrongly = leftOut.filter(({ file }) => options.required?.(file))
+  for (const { file, name } of wrongly) process.stdout.write(`${file}: ${name} was left out, and it is required\n`)
+  return ok && ran > 0 && wrongly.length === 0 ? 0 : 1
 }
 
 function describeLeftOut(leftOut: readonly LeftOut[]): string {

@@ -58,7 +58,7 @@ describe('logs', () => {
     assert.ok(lines.length > 3 && lines.every((line) => line.length < 70_000))
   })
 
-  it('read on from where they were, and show the engine first and one datum alone', async () => {
+  it('read on from where they were, and show how the job ended last, and one datum alone', async () => {
     const writer = logs.writer('job', 'bb')
     writer.write('stdout', Buffer.from('one\npart'))
     await writer.close()
@@ -68,7 +68,7 @@ describe('logs', () => {
     const other = logs.writer('job', 'aa')
     other.write('stderr', Buffer.from('two\n'))
     await other.close()
-    assert.deepEqual(await all(reader.read()), ['system failure: it did', 'stderr two'])
+    assert.deepEqual(await all(reader.read()), ['stderr two', 'system failure: it did'])
     assert.deepEqual(await all(reader.read()), [])
     assert.deepEqual(await all(logs.reader('job', 'bb').read()), ['stdout one', 'stdout part'])
     await logs.delete('job')

@@ -201,7 +201,8 @@ export class LogReader {
     })
     if (this.#datum !== undefined)
       return names.filter((name) => name !== JOB_FILE && name.startsWith(this.#datum ?? ''))
-    return names.sort((a, b) => Number(b === JOB_FILE) - Number(a === JOB_FILE) || (a < b ? -1 : 1))
+    // The job's own lines say how it ended: they come after what its datums wrote.
+    return names.sort((a, b) => Number(a === JOB_FILE) - Number(b === JOB_FILE) || (a < b ? -1 : 1))
   }
 
   async *#readFile(name: string, datum: string | undefined): AsyncGenerator<StoredLine> {
