@@ -36,7 +36,7 @@ export function unshareRunner(
       ]
       const env = { ...options.defaults, ...request.env, SLUICE_PFS: '/pfs' }
       const settings = Object.entries(env).map(([name, value]) => `${name}=${value}`)
-      const script = await mountScript(root, request, options.hidden)
+      const script = await mountScript(root, request, options)
       const [file = options.tool, ...guardArgs] = [...options.guard, options.tool]
       const end = await runChild(
         {
@@ -70,11 +70,16 @@ export function unshareRunner(
 }
 
 /** Builds a second root out of bind mounts, since `/` may not have a `/pfs` and may not let one be made. */
-async function mountScript(root: string, request: RunRequest, hidden: string): Promise<string> {
+async function mountScript(
+  root: string,
+  request: RunRequest,
+  { hidden, alwaysReadable }: Pick<SandboxOptions, 'hidden' | 'alwaysReadable'>,
+): Promise<string> {
   const pfs = join(request.datumFolder, 'pfs')
   const at = (path: string) => quote(root + path)
   const workingDir = request.workingDir ?? '/'
-  const inTmp = request.readable.filter((path) => isInside(path, '/tmp'))
+  // The installation itself may lie there.
+  const inTmp = [...alwaysReadable, ...request.readable].filter((path) => isInside(path, '/tmp'))
   const places = [
     ...(await placesToHide(['/'], hidden)).filter((place) => !isInside(place, '/tmp')),
     ...(await placesToHide(inTmp, hidden)),
