@@ -33,11 +33,9 @@ export function readAttributes(headers: RequestHeaders): Attributes {
 function readContentEncoding(headers: RequestHeaders): string {
   const text = headers['content-encoding']
   if (!text) return ''
-  return headerText(text)
-    .split(',')
-    .map((coding) => coding.trim())
-    .filter((coding) => coding !== '' && coding.toLowerCase() !== 'aws-chunked')
-    .join(',')
+  const codings = headerText(text).split(',')
+  const kept = codings.filter((coding) => coding.trim().toLowerCase() !== 'aws-chunked')
+  return kept.join(',').trim()
 }
 
 function readMetadata(headers: RequestHeaders): Record<string, string> {

@@ -1,3 +1,4 @@
+import type { DomainError } from '../../kernel/index.ts'
 import type { Entry, WriteConditions } from '../../versioning/index.ts'
 import { S3Error } from './codes.ts'
 import type { RequestHeaders } from './request.ts'
@@ -75,10 +76,20 @@ export function readWriteConditions(headers: RequestHeaders): WriteConditions | 
   return { ifMatch: readSingleETag(ifMatch ?? '') }
 }
 
-export function readSingleETag(text: string): string {
+function readSingleETag(text: string): string {
   const [etag, ...more] = readETags(text) ?? []
   if (etag === undefined || etag === '*' || more.length > 0) throw unsupportedCondition('If-Match', 'one ETag')
   return etag
+}
+
+/** Of a delete: AWS takes `*` too, for any object at all. */
+export function readDeleteETag(text: string): string {
+  return text.trim() === '*' ? '*' : readSingleETag(text)
+}
+
+/** AWS: a delete on a condition of size or time alone succeeds if there is nothing to delete; an ETag asks for an object. */
+export function isMetByNothing(conditions: WriteConditions | undefined, failure: DomainError['data']): boolean {
+  return conditions !== undefined && conditions.ifMatch === undefined && failure['missing'] === true
 }
 
 function unsupportedCondition(header: string, allowed: string): S3Error {

@@ -1,11 +1,14 @@
 import { KIB } from '../../../kernel/index.ts'
 import { DEFAULT_BRANCH } from '../../../versioning/index.ts'
-import { branchOfBucket } from '../addressing.ts'
+import { type Bucket, branchOfBucket } from '../addressing.ts'
 import { S3Error } from '../codes.ts'
 import { orElse } from '../find-entry.ts'
 import { operation } from '../operation.ts'
 import { refuseUnsupportedHeaders } from '../unsupported.ts'
 import { malformed, readXml } from '../xml-read.ts'
+
+/** AWS's own; several clients send no request for a bucket of a shorter name. */
+const MIN_BUCKET_NAME = 3
 
 export const createBucket = operation({
   name: 'CreateBucket',
@@ -14,6 +17,7 @@ export const createBucket = operation({
   documentBytes: 64 * KIB,
   read: ({ bucket, headers }, bytes) => {
     refuseUnsupportedHeaders(headers)
+    refuseShortName(bucket)
     if (headers['x-amz-bucket-object-lock-enabled']?.toLowerCase() === 'true') {
       throw new S3Error('NotImplemented', 'Object lock is not implemented: create the bucket without it')
     }
@@ -43,6 +47,15 @@ export const createBucket = operation({
   },
   write: (bucket) => ({ status: 200, headers: { Location: `/${bucket.text}` } }),
 })
+
+function refuseShortName({ text, repo }: Bucket): void {
+  if (text.length >= MIN_BUCKET_NAME) return
+  throw new S3Error(
+    'InvalidBucketName',
+    `The specified bucket is not valid: a bucket has at least ${MIN_BUCKET_NAME} characters; the repo ${repo} is created as ${DEFAULT_BRANCH}.${repo}`,
+    { BucketName: text },
+  )
+}
 
 function readRegion(bytes: Buffer): string | undefined {
   if (bytes.length === 0) return undefined

@@ -1,6 +1,6 @@
-import type { WriteConditions } from '../../../versioning/index.ts'
+import { ConditionFailed, type WriteConditions } from '../../../versioning/index.ts'
 import { invalidArgument, S3Error } from '../codes.ts'
-import { readSingleETag } from '../conditions.ts'
+import { isMetByNothing, readDeleteETag } from '../conditions.ts'
 import { versionText } from '../entry-headers.ts'
 import { operation } from '../operation.ts'
 import type { ObjectRequest } from '../request.ts'
@@ -19,19 +19,23 @@ export const deleteObject = operation({
   },
   run: async ({ bucket, path, conditions }, context) => {
     const at = await context.branch(bucket)
-    const result = await context.versioning.delete(at, path, {
-      author: context.caller.name,
-      ...(conditions ? { conditions } : {}),
-    })
-    return { at, result }
+    try {
+      const options = { author: context.caller.name, ...(conditions ? { conditions } : {}) }
+      return { at, result: await context.versioning.delete(at, path, options) }
+    } catch (error) {
+      if (error instanceof ConditionFailed && isMetByNothing(conditions, error.data)) return { at, result: undefined }
+      throw error
+    }
   },
   write: ({ at, result }) => ({
     status: 204,
-    headers: {
-      'x-amz-version-id': versionText(result.version),
-      'x-amz-delete-marker': 'true',
-      ...commitHeaders(at, result.commit),
-    },
+    headers: result
+      ? {
+          'x-amz-version-id': versionText(result.version),
+          'x-amz-delete-marker': 'true',
+          ...commitHeaders(at, result.commit),
+        }
+      : {},
   }),
 })
 
@@ -47,8 +51,7 @@ function readDeleteConditions({ headers }: ObjectRequest): WriteConditions | und
     throw invalidArgument('x-amz-if-match-last-modified-time', time ?? '', 'It must be an HTTP date')
   }
   return {
-    // If-Match: * is any object at all, which for a delete is any but none; it is not what a lock is made of.
-    ...(etag === undefined ? {} : { ifMatch: readSingleETag(etag) }),
+    ...(etag === undefined ? {} : { ifMatch: readDeleteETag(etag) }),
     ...(size === undefined ? {} : { ifMatchSize: Number(size) }),
     ...(modifiedMs === undefined ? {} : { ifMatchModifiedMs: modifiedMs }),
   }

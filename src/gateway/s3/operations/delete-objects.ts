@@ -2,7 +2,7 @@ import { MAX_DELETE_KEYS, MIB } from '../../../kernel/index.ts'
 import { isControlPath, type Path, type WriteConditions } from '../../../versioning/index.ts'
 import { readKey } from '../addressing.ts'
 import { S3Error } from '../codes.ts'
-import { readSingleETag } from '../conditions.ts'
+import { isMetByNothing, readDeleteETag } from '../conditions.ts'
 import { controlFolderReadOnly } from '../control-keys.ts'
 import { versionText } from '../entry-headers.ts'
 import { toS3Error } from '../errors.ts'
@@ -19,7 +19,7 @@ interface Wish {
 }
 
 type Outcome =
-  | { readonly kind: 'deleted'; readonly key: string; readonly version: string }
+  | { readonly kind: 'deleted'; readonly key: string; readonly version: string | undefined }
   | { readonly kind: 'error'; readonly key: string; readonly error: S3Error }
 
 export const deleteObjects = operation({
@@ -42,11 +42,13 @@ export const deleteObjects = operation({
     )
     const results = possible.length === 0 ? [] : await context.versioning.deleteMany(at, possible, context.caller.name)
     let next = 0
-    const outcomes = wishes.map(({ key, refused }): Outcome => {
+    const outcomes = wishes.map(({ key, conditions, refused }): Outcome => {
       if (refused) return { kind: 'error', key, error: refused }
       const result = results[next++]
       if (result?.kind === 'deleted') return { kind: 'deleted', key, version: versionText(result.result.version) }
-      return { kind: 'error', key, error: conditionError(result?.error.data ?? {}) }
+      const failure = result?.error.data ?? {}
+      if (isMetByNothing(conditions, failure)) return { kind: 'deleted', key, version: undefined }
+      return { kind: 'error', key, error: conditionError(failure) }
     })
     return { quiet, outcomes }
   },
@@ -83,7 +85,7 @@ function readConditions(object: XmlElement): WriteConditions | undefined {
   if (size !== undefined && !/^\d{1,15}$/.test(size)) throw malformed('a Size that is no number')
   if (modifiedMs !== undefined && Number.isNaN(modifiedMs)) throw malformed('a LastModifiedTime that is no time')
   return {
-    ...(etag === undefined ? {} : { ifMatch: readSingleETag(etag) }),
+    ...(etag === undefined ? {} : { ifMatch: readDeleteETag(etag) }),
     ...(size === undefined ? {} : { ifMatchSize: Number(size) }),
     ...(modifiedMs === undefined ? {} : { ifMatchModifiedMs: modifiedMs }),
   }
@@ -105,10 +107,7 @@ function writeOutcome(outcome: Outcome, quiet: boolean): string {
     )
   }
   if (quiet) return ''
-  return node(
-    'Deleted',
-    leaf('Key', outcome.key),
-    leaf('DeleteMarker', true),
-    leaf('DeleteMarkerVersionId', outcome.version),
-  )
+  const marker =
+    outcome.version === undefined ? '' : leaf('DeleteMarker', true) + leaf('DeleteMarkerVersionId', outcome.version)
+  return node('Deleted', leaf('Key', outcome.key), marker)
 }
