@@ -224,6 +224,20 @@ describe('a versioned store', () => {
     assert.deepEqual(await listAll(store.versioning, images), [])
   })
 
+  it('refuses an entry that no tree could hold, and nobody else with it', async () => {
+    const attributes = { contentDisposition: 'x'.repeat(20_000), metadata: {} }
+    const outcomes = await Promise.allSettled([
+      put('a', '1'),
+      putText(store.versioning, images, 'b', '2', { attributes }),
+      put('c', '3'),
+    ])
+    assert.deepEqual(
+      outcomes.map((outcome) => outcome.status),
+      ['fulfilled', 'rejected', 'fulfilled'],
+    )
+    assert.equal((await commit()).files, 2)
+  })
+
   it('refuses every way to write into the control folder', async () => {
     await put('a', '1')
     const source = await store.versioning.stat(images, parsePath('a'))

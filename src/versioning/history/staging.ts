@@ -1,4 +1,4 @@
-import type { Transaction } from '../../kernel/index.ts'
+import { InvalidInput, KIB, type Transaction } from '../../kernel/index.ts'
 import { type BranchId, BranchNotFound, type CommitId, type Entry, type Path, type VersionId } from '../model/index.ts'
 import { encodeEntry } from '../tree/index.ts'
 import type { BranchAddress, ChangeResult, ChunkPlace, WriteConditions } from '../versioning.ts'
@@ -9,6 +9,8 @@ import { openBatch } from './seal.ts'
 
 /** Changes in one transaction at most: longer groups only make everybody wait for the slowest. */
 const MAX_GROUP = 1024
+/** What an entry's bytes may come to; a tree's node could not hold one of 64 KiB. Metadata is bounded far below, headers are not. */
+const MAX_ENTRY_BYTES = 16 * KIB
 /** Commits whose authors are remembered as written; a hint that saves a statement, nothing more. */
 const MAX_REMEMBERED_AUTHORS = 1024
 
@@ -35,9 +37,14 @@ export type ChangeOutcome =
   | { readonly kind: 'done'; readonly staged: Staged }
   | { readonly kind: 'refused'; readonly error: Error }
 
+/** With the entry as it is stored: what can't be encoded is refused before it is part of anybody's transaction. */
+interface EncodedRequest extends ChangeRequest {
+  readonly encoded: string | null
+}
+
 interface Unit {
   readonly at: BranchAddress
-  readonly requests: readonly ChangeRequest[]
+  readonly requests: readonly EncodedRequest[]
   readonly resolve: (outcomes: readonly ChangeOutcome[]) => void
   readonly reject: (error: unknown) => void
 }
@@ -79,7 +86,7 @@ export class Staging {
   /** All in one transaction; each is refused or done by itself. Rejects if the branch can't be written or the store is full. */
   submit(at: BranchAddress, requests: readonly ChangeRequest[]): Promise<readonly ChangeOutcome[]> {
     return new Promise((resolve, reject) => {
-      this.#queue.push({ at, requests, resolve, reject })
+      this.#queue.push({ at, requests: requests.map(encoded), resolve, reject })
       this.#running ??= this.#run()
     })
   }
@@ -160,7 +167,7 @@ export class Staging {
         }
         seq++
         const modifiedMs = request.entry?.modifiedMs ?? nowMs
-        rows.push([seq, request.path, modifiedMs, request.entry && encodeEntry(request.entry).toString('hex')])
+        rows.push([seq, request.path, modifiedMs, request.encoded])
         for (const chunk of request.chunks) chunks.push(chunk)
         if (request.author) authors.add(request.author)
         current.set(request.path, request.entry ? currentOf(request.entry) : null)
@@ -231,4 +238,13 @@ export class Staging {
       this.#authors.set(commit, new Set([...known, ...fresh]))
     })
   }
+}
+
+function encoded(request: ChangeRequest): EncodedRequest {
+  if (!request.entry) return { ...request, encoded: null }
+  const bytes = encodeEntry(request.entry)
+  if (bytes.length > MAX_ENTRY_BYTES) {
+    throw new InvalidInput(`headers and metadata come to more than ${MAX_ENTRY_BYTES} bytes; shorten them`)
+  }
+  return { ...request, encoded: bytes.toString('hex') }
 }
