@@ -279,6 +279,47 @@ describe('branches that pipelines write', () => {
     await store.versioning.deleteBranch(images, { force: true })
   })
 
+  it('end a flush with a reason when they are deleted while it waits', async () => {
+    await define('edges@master', 'images@master')
+    const origin = await commitImages('a')
+    const events = store.versioning.flush([{ repo: images.repo, commit: origin }])[Symbol.asyncIterator]()
+    assert.equal((await events.next()).value?.kind, 'waiting')
+    await store.db.write((tx) => store.versioning.derived.undefine(tx, edges))
+    await store.versioning.deleteRepo(edges.repo)
+    assert.equal((await events.next()).value?.kind, 'ended')
+    const verdict = (await events.next()).value
+    assert.ok(verdict?.kind === 'verdict' && !verdict.ok)
+    assert.deepEqual(
+      verdict.branches.map((branch: { verdict: string }) => branch.verdict),
+      ['stopped'],
+    )
+  })
+
+  it('keep a repo that they are still computed from, also when the pipeline reads another by now', async () => {
+    await store.versioning.createBranch(branchOf('photos@master'))
+    await define('edges@master', 'images@master')
+    await commitImages('a')
+    await define('edges@master', 'photos@master')
+    await assert.rejects(store.versioning.deleteRepo(images.repo), InUse)
+    await assert.rejects(store.versioning.deleteBranch(images, { force: true }), InUse)
+    const [open] = await store.versioning.derived.listOpen()
+    await finish(open!.commit)
+    await store.versioning.deleteRepo(images.repo)
+  })
+
+  it('move their head from the first result on, also on a branch that began at a commit of a user', async () => {
+    await commitImages('a')
+    await commitImages('b')
+    const head = await commitImages('c')
+    const out = branchOf('images@out')
+    await store.versioning.createBranch(out, { from: head })
+    await define('images@out', 'images@master')
+    const [open] = await store.versioning.derived.listOpen()
+    await finish(open!.commit, await output('d', { 'x.png': 'X' }))
+    assert.equal((await store.versioning.getBranch(out)).head, open!.commit)
+    assert.deepEqual(await listAll(store.versioning, out), ['x.png'])
+  })
+
   it('say when another repo has no commit that came from this one', async () => {
     const origin = await commitImages('a')
     await store.versioning.createBranch(edges)

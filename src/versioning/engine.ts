@@ -28,6 +28,7 @@ import {
   sealOpenBatch,
   subvenanceOf,
   Views,
+  writableBranch,
 } from './history/index.ts'
 import {
   type Branch,
@@ -109,7 +110,9 @@ export class VersioningEngine implements Versioning {
   }
 
   async deleteRepo(name: RepoName): Promise<void> {
+    const branches = await this.listBranches(name)
     await this.#context.db.write((tx) => deleteRepo(tx, name))
+    for (const branch of branches) this.#batches.sealed({ repo: name, branch: branch.name })
     this.#context.signal.notify()
   }
 
@@ -257,13 +260,10 @@ export class VersioningEngine implements Versioning {
 
   async startCommit(...[at, input = {}]: Method<'startCommit'>): Promise<Commit> {
     const { clock, db } = this.#context
-    const branch = await this.#writableBranch(at)
     const id = await db.write(async (tx) => {
-      const open = await tx.get<{ open_commit: string | null }>('SELECT open_commit FROM branches WHERE id = ?', [
-        branch.id,
-      ])
-      const commit = (open?.open_commit ?? this.#context.newCommitId()) as CommitId
-      if (!open?.open_commit) await openBatch(tx, branch.id, commit, { nowMs: clock.now(), pinned: true })
+      const branch = await writableBranch(tx, at)
+      const commit = (branch.open_commit ?? this.#context.newCommitId()) as CommitId
+      if (!branch.open_commit) await openBatch(tx, branch.id, commit, { nowMs: clock.now(), pinned: true })
       await tx.run('UPDATE commits SET pinned = 1, message = coalesce(?, message) WHERE id = ?', [
         input.message ?? null,
         commit,
@@ -277,37 +277,37 @@ export class VersioningEngine implements Versioning {
   }
 
   async finishCommit(...[at, input = {}]: Method<'finishCommit'>): Promise<Commit> {
-    const branch = await this.#writableBranch(at)
-    const sealed = await this.#context.db.write(async (tx) => {
-      const commit = await sealOpenBatch(tx, branch.id, { includePinned: true })
-      if (commit && input.message !== undefined) {
-        await tx.run('UPDATE commits SET message = ? WHERE id = ?', [input.message, commit])
+    const { branchId, sealed } = await this.#context.db.write(async (tx) => {
+      const branch = await writableBranch(tx, at)
+      const sealed = await sealOpenBatch(tx, branch.id, { includePinned: true })
+      if (!sealed) {
+        const data = { repo: at.repo, branch: at.branch }
+        throw new CommitNotFound(`${at.repo}@${at.branch} has no open commit to finish`, data)
       }
-      return commit
+      if (input.message !== undefined) {
+        await tx.run('UPDATE commits SET message = ? WHERE id = ?', [input.message, sealed])
+      }
+      return { branchId: branch.id, sealed }
     })
-    if (!sealed) {
-      throw new CommitNotFound(`${at.repo}@${at.branch} has no open commit to finish`, {
-        repo: at.repo,
-        branch: at.branch,
-      })
-    }
-    this.#sealed(at, branch.id)
+    this.#sealed(at, branchId)
     return this.waitForCommit(sealed)
   }
 
   async seal(...[at, input = {}]: Method<'seal'>): Promise<CommitRef | undefined> {
     const branch = await this.getBranch(at)
-    if (!branch.derived) {
-      const sealed = await this.#context.db.write((tx) =>
-        sealOpenBatch(tx, branch.id, { includePinned: input.force ?? false }),
+    // Read in the transaction that seals: a PUT right after it opens a batch that nobody asked about.
+    const { sealed, newest } = await this.#context.db.write(async (tx) => {
+      const sealed = branch.derived
+        ? undefined
+        : await sealOpenBatch(tx, branch.id, { includePinned: input.force ?? false })
+      const row = await tx.get<{ id: string | null }>(
+        'SELECT coalesce(open_commit, tip, head) AS id FROM branches WHERE id = ?',
+        [branch.id],
       )
-      if (sealed) this.#sealed(at, branch.id)
-    }
-    const row = await this.#context.db.get<{ id: string | null }>(
-      'SELECT coalesce(open_commit, tip, head) AS id FROM branches WHERE id = ?',
-      [branch.id],
-    )
-    return row?.id ? { repo: at.repo, commit: row.id as CommitId } : undefined
+      return { sealed, newest: row?.id as CommitId | null | undefined }
+    })
+    if (sealed) this.#sealed(at, branch.id)
+    return newest ? { repo: at.repo, commit: newest } : undefined
   }
 
   async waitForCommit(commit: CommitId, signal?: AbortSignal): Promise<Commit> {
@@ -367,23 +367,18 @@ export class VersioningEngine implements Versioning {
     return this.#views.rootOf({ kind: 'commit', repo, commit })
   }
 
-  async #writableBranch(at: BranchAddress): Promise<Branch> {
-    const branch = await this.getBranch(at)
-    if (branch.readOnly === undefined) return branch
-    // The staging area has the one refusal of writes; an empty submit asks for it.
-    await this.#staging.submit(at, [])
-    return branch
-  }
-
   /** Whatever was acknowledged before is part of the head after. */
   async #settle(repo: RepoName, revision: string): Promise<void> {
     const base = revision.split('^', 1)[0]!
     const target = await this.resolve(repo, base)
     if (target.kind !== 'branch') return
-    const newest = await this.seal(target)
-    if (!newest) return
-    const commit = await this.getCommit(repo, newest.commit)
-    if (commit.state === 'sealed') await this.waitForCommit(newest.commit)
+    await this.seal(target)
+    // Not the open batch, if there is one: that is pinned, or was opened after this was asked.
+    const row = await this.#context.db.get<{ tip: string | null }>(
+      'SELECT tip FROM branches WHERE repo = ? AND name = ? AND pipeline IS NULL',
+      [target.repo, target.branch],
+    )
+    if (row?.tip) await this.waitForCommit(row.tip as CommitId)
   }
 
   async #sealIdle(at: BranchAddress): Promise<void> {

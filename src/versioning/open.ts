@@ -56,7 +56,7 @@ export async function openVersioning(options: VersioningOptions): Promise<Versio
       db,
       content,
       nodes: openNodeStore(nodesDb),
-      treeWork: startTreeWork({ databaseFile, nodesFile, salt }),
+      treeWork: startTreeWork({ databaseFile, nodesFile, salt }, onFatal),
       clock,
       log,
       batch: options.batch,

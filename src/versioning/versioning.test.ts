@@ -163,6 +163,43 @@ describe('a versioned store', () => {
     assert.equal(await store.versioning.resolveRevision(images.repo, 'master^', { settle: true }), first.id)
   })
 
+  it('settles also under a batch that was pinned after the PUTs', async () => {
+    const { commit: written } = await put('a', '1')
+    await store.versioning.seal(images)
+    await store.versioning.startCommit(images)
+    assert.equal(await store.versioning.resolveRevision(images.repo, 'master', { settle: true }), written)
+  })
+
+  it('names what it sealed, not the batch that a PUT opened right after', async () => {
+    for (let i = 0; i < 20; i++) {
+      const { commit: written } = await put('a', String(i))
+      const sealing = store.versioning.seal(images)
+      const next = put('b', String(i))
+      assert.equal((await sealing)?.commit, written)
+      await next
+      await commit()
+    }
+  })
+
+  it('finds what is unfinished by its own index, however long the history', async () => {
+    const plan = async (sql: string) =>
+      (await store.db.all<{ detail: string }>(`EXPLAIN QUERY PLAN ${sql}`)).map((row) => row.detail).join()
+    assert.match(
+      await plan(
+        'SELECT 1 FROM commits INDEXED BY commits_unfinished WHERE branch_id = 1 AND finished_ms IS NULL ORDER BY ordinal LIMIT 1',
+      ),
+      /commits_unfinished \(branch_id=\?\)/,
+    )
+    assert.match(
+      await plan("SELECT * FROM commits WHERE repo = 'r' AND branch = 'b' ORDER BY number DESC"),
+      /commits_by_repo_branch/,
+    )
+    assert.match(
+      await plan("SELECT * FROM uploads WHERE branch_id = 1 AND state = 'open' AND path > 'a' ORDER BY path, id"),
+      /uploads_open/,
+    )
+  })
+
   it('lets one of many conditional PUTs win', async () => {
     const tries = await Promise.allSettled(
       Array.from({ length: 30 }, (_, i) =>
@@ -295,7 +332,7 @@ describe('a versioned store', () => {
       versioning.uploads.complete(images, path, upload.id, { parts }),
       versioning.uploads.complete(images, path, upload.id, { parts }),
     ])
-    assert.equal([one, other].filter((outcome) => outcome.status === 'fulfilled').length >= 1, true)
+    assert.deepEqual([one.status, other.status], ['fulfilled', 'fulfilled'])
     const again = await versioning.uploads.complete(images, path, upload.id, { parts })
     const entry = await versioning.stat(images, path)
     assert.deepEqual(

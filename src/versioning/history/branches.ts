@@ -43,6 +43,21 @@ export function controlReason(path: string): ReadOnly | undefined {
   )
 }
 
+/** The row of a branch that may be written to. Throws RepoNotFound, BranchNotFound, ReadOnly. */
+export async function writableBranch(
+  tx: Transaction,
+  at: BranchAddress,
+): Promise<{ readonly id: number; readonly open_commit: string | null }> {
+  const row = await tx.get<{ id: number; open_commit: string | null; pipeline: string | null }>(
+    'SELECT id, open_commit, pipeline FROM branches WHERE repo = ? AND name = ?',
+    [at.repo, at.branch],
+  )
+  if (!row) throw await missing(tx, at)
+  const refused = readOnlyReason(at, row)
+  if (refused) throw refused
+  return row
+}
+
 export async function createRepo(
   db: Database,
   name: RepoName,
@@ -181,8 +196,8 @@ export async function readRepos(queries: Queries, only?: RepoName): Promise<read
             EXISTS (SELECT 1 FROM branches WHERE repo = r.name AND pipeline IS NOT NULL) AS derived, c.files, c.bytes
      FROM repos AS r LEFT JOIN branches AS b ON b.repo = r.name AND b.name = r.default_branch
      LEFT JOIN commits AS c ON c.id = b.head
-     WHERE (? IS NULL OR r.name = ?) ORDER BY r.name`,
-    [only ?? null, only ?? null],
+     ${only === undefined ? '' : 'WHERE r.name = ?'} ORDER BY r.name`,
+    only === undefined ? [] : [only],
   )
   return rows.map((row) => ({
     name: row.name as RepoName,
@@ -245,7 +260,14 @@ async function removeBranchRows(tx: Transaction, branchId: number): Promise<void
   await tx.run('DELETE FROM uploads WHERE branch_id = ?', [branchId])
   // A batch that was never finished goes with its branch; finished commits stay, others may be computed from them.
   await tx.run(
-    "DELETE FROM changes WHERE branch_id = ?1 AND commit_id IN (SELECT id FROM commits WHERE branch_id = ?1 AND state IN ('open', 'sealed'))",
+    // By seq, so that the versions of finished commits are not even looked at.
+    `DELETE FROM changes WHERE branch_id = ?1 AND seq > (
+       SELECT min(from_seq) FROM commits WHERE branch_id = ?1 AND finished_ms IS NULL AND kind <> 'derived')`,
+    [branchId],
+  )
+  await tx.run(
+    `DELETE FROM commit_authors WHERE commit_id IN (
+       SELECT id FROM commits WHERE branch_id = ? AND finished_ms IS NULL AND kind <> 'derived')`,
     [branchId],
   )
   await tx.run("DELETE FROM commits WHERE branch_id = ? AND state IN ('open', 'sealed') AND kind <> 'derived'", [
@@ -256,6 +278,21 @@ async function removeBranchRows(tx: Transaction, branchId: number): Promise<void
 }
 
 async function removeRepoRows(tx: Transaction, name: RepoName): Promise<void> {
+  const waiting = await tx.all<{ pipeline: string }>(
+    `SELECT DISTINCT c.pipeline FROM commits AS c INDEXED BY commits_unfinished
+     CROSS JOIN provenance AS p ON p.commit_id = c.id AND p.upstream_repo = ?1
+     WHERE c.finished_ms IS NULL AND c.kind = 'derived' AND c.repo <> ?1`,
+    [name],
+  )
+  if (waiting.length > 0) {
+    const by = waiting.map((commit) => commit.pipeline)
+    throw new InUse(`repo ${name} is still being computed from by ${by.join(', ')}; wait for its jobs, or kill them`, {
+      by,
+    })
+  }
+  for (const table of ['commit_authors', 'provenance', 'propagations']) {
+    await tx.run(`DELETE FROM ${table} WHERE commit_id IN (SELECT id FROM commits WHERE repo = ?)`, [name])
+  }
   await tx.run('DELETE FROM changes WHERE branch_id IN (SELECT DISTINCT branch_id FROM commits WHERE repo = ?)', [name])
   await tx.run('DELETE FROM commits WHERE repo = ?', [name])
   await tx.run('DELETE FROM repos WHERE name = ?', [name])

@@ -14,7 +14,7 @@ import {
   RepoNotFound,
   type TreeHash,
 } from '../model/index.ts'
-import { measure } from '../tree/index.ts'
+import { EMPTY_TREE, measure } from '../tree/index.ts'
 import type { BranchAddress, DatumOutput, Derived, OpenOutput, OutputFile } from '../versioning.ts'
 import { ensureBranch } from './branches.ts'
 import type { HistoryContext } from './context.ts'
@@ -61,9 +61,10 @@ export class DerivedBranches implements Derived {
 
   async undefine(tx: Transaction, output: BranchAddress): Promise<void> {
     const branch = await findBranch(tx, output)
-    const open = await tx.all<{ id: string }>("SELECT id FROM commits WHERE branch_id = ? AND state = 'open'", [
-      branch.id,
-    ])
+    const open = await tx.all<{ id: string }>(
+      'SELECT id FROM commits INDEXED BY commits_unfinished WHERE branch_id = ? AND finished_ms IS NULL',
+      [branch.id],
+    )
     for (const { id } of open) {
       await this.fail(tx, id as CommitId, {
         kind: 'stopped',
@@ -105,10 +106,10 @@ export class DerivedBranches implements Derived {
       base_root: string | null
     }>(
       `SELECT c.id, c.repo, c.branch, c.pipeline, c.ordinal, c.started_ms, base.id AS base_id, base.root AS base_root
-       FROM commits AS c LEFT JOIN commits AS base ON base.number = (
+       FROM commits AS c INDEXED BY commits_unfinished LEFT JOIN commits AS base ON base.number = (
          SELECT number FROM commits WHERE branch_id = c.branch_id AND ordinal < c.ordinal AND state = 'finished'
          ORDER BY ordinal DESC LIMIT 1)
-       WHERE c.state = 'open' AND c.kind = 'derived' ORDER BY c.number`,
+       WHERE c.finished_ms IS NULL AND c.kind = 'derived' ORDER BY c.number`,
     )
     if (commits.length === 0) return []
     const inputs = await db.all<{
@@ -116,12 +117,13 @@ export class DerivedBranches implements Derived {
       id: string
       repo: string
       branch: string
-      state: OpenOutput['inputs'][number]['state']
-      root: string
+      state: OpenOutput['inputs'][number]['state'] | null
+      root: string | null
     }>(
-      `SELECT p.commit_id AS output, c.id, c.repo, c.branch, c.state, c.root FROM json_each(?) AS wanted
+      `SELECT p.commit_id AS output, p.upstream_id AS id, p.upstream_repo AS repo, p.upstream_branch AS branch, c.state, c.root
+       FROM json_each(?) AS wanted
        CROSS JOIN provenance AS p ON p.commit_id = wanted.value AND p.direct = 1
-       CROSS JOIN commits AS c ON c.id = p.upstream_id`,
+       LEFT JOIN commits AS c ON c.id = p.upstream_id`,
       [JSON.stringify(commits.map((commit) => commit.id))],
     )
     const byOutput = Map.groupBy(inputs, (input) => input.output)
@@ -137,8 +139,9 @@ export class DerivedBranches implements Derived {
         repo: input.repo as RepoName,
         branch: input.branch as BranchName,
         commit: input.id as CommitId,
-        state: input.state,
-        root: input.root as TreeHash,
+        // An input that is gone can't be computed from, which is not the same as an empty one.
+        state: input.state ?? 'failed',
+        root: (input.root ?? EMPTY_TREE) as TreeHash,
       })),
     }))
   }
@@ -172,7 +175,7 @@ export class DerivedBranches implements Derived {
     // The head only moves forward: an older commit that ends later is read by its id.
     await tx.run(
       `UPDATE branches SET head = ?1, tip = ?1, root = ?2
-       WHERE id = (SELECT branch_id FROM commits WHERE id = ?1) AND coalesce((SELECT ordinal FROM commits WHERE id = branches.head), 0)
+       WHERE id = (SELECT branch_id FROM commits WHERE id = ?1) AND coalesce((SELECT ordinal FROM commits WHERE id = branches.head AND branch_id = branches.id), 0)
          < (SELECT ordinal FROM commits WHERE id = ?1)`,
       [commit, root],
     )
@@ -228,8 +231,8 @@ export class DerivedBranches implements Derived {
   async #openFromHeads(tx: Transaction, branchId: number): Promise<{ readonly commit?: CommitId }> {
     const inputs = await tx.all<{ branch_id: number; newest: string | null }>(
       `SELECT b.id AS branch_id, coalesce((
-         SELECT c.id FROM commits AS c WHERE c.branch_id = b.id AND c.kind = 'derived' AND c.state = 'open'
-         ORDER BY c.ordinal DESC LIMIT 1), b.head) AS newest
+         SELECT c.id FROM commits AS c INDEXED BY commits_unfinished
+         WHERE c.branch_id = b.id AND c.kind = 'derived' AND c.finished_ms IS NULL ORDER BY c.ordinal DESC LIMIT 1), b.head) AS newest
        FROM branch_inputs AS i JOIN branches AS b ON b.id = i.input_branch_id WHERE i.branch_id = ?`,
       [branchId],
     )

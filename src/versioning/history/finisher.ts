@@ -49,7 +49,7 @@ export class Finisher {
 
   async start(): Promise<void> {
     const rows = await this.#context.db.all<{ branch_id: number }>(
-      "SELECT DISTINCT branch_id FROM commits WHERE state IN ('open', 'sealed') AND kind <> 'derived'",
+      "SELECT DISTINCT branch_id FROM commits INDEXED BY commits_unfinished WHERE finished_ms IS NULL AND kind <> 'derived'",
     )
     for (const { branch_id } of rows) this.wake(branch_id)
   }
@@ -129,8 +129,8 @@ export class Finisher {
     return this.#context.db.get<Unfinished>(
       `SELECT c.id, c.branch_id, c.kind, c.state, c.root, CASE c.state WHEN 'open' THEN b.tip ELSE c.parent END AS parent, c.folded_seq, c.from_seq,
               coalesce(c.last_seq, b.last_seq) AS last_seq, c.files, c.bytes
-       FROM commits AS c JOIN branches AS b ON b.id = c.branch_id
-       WHERE c.branch_id = ? AND c.state IN ('open', 'sealed') AND c.kind <> 'derived' ORDER BY c.ordinal LIMIT 1`,
+       FROM commits AS c INDEXED BY commits_unfinished CROSS JOIN branches AS b ON b.id = c.branch_id
+       WHERE c.branch_id = ? AND c.finished_ms IS NULL AND c.kind <> 'derived' ORDER BY c.ordinal LIMIT 1`,
       [branchId],
     )
   }

@@ -1,6 +1,13 @@
 import type { Queries } from '../../kernel/index.ts'
-import type { BranchName, CommitId, CommitRef, RepoName } from '../model/index.ts'
-import { AmbiguousCommit } from '../model/index.ts'
+import {
+  AmbiguousCommit,
+  type BranchName,
+  type CommitFailure,
+  type CommitId,
+  CommitNotFound,
+  type CommitRef,
+  type RepoName,
+} from '../model/index.ts'
 import type { FlushCommit, FlushEvent, FlushVerdict } from '../versioning.ts'
 import { failureOf } from './commits.ts'
 import type { ChangeSignal } from './events.ts'
@@ -32,34 +39,46 @@ export async function* flushCommits(
       db,
       commits.map((commit) => commit.commit),
     )
+    for (const { repo, commit } of commits) {
+      if (!flushed.some((found) => found.commit === commit)) {
+        throw new CommitNotFound(`repo ${repo} has no commit ${commit}`, { repo, commit })
+      }
+    }
     while (!flushed.every(isEnded) && !over()) {
       await wait()
-      flushed = await readAll(
-        db,
-        commits.map((commit) => commit.commit),
-      )
+      flushed = await readAgain(db, flushed)
     }
-    const following = await readAll(db, await followers(db, commits))
-    yield { kind: 'waiting', flushed: commits, commits: following }
-    const open = new Map(following.map((commit) => [commit.commit, commit]))
+    let open = await readAll(db, await followers(db, commits))
+    yield { kind: 'waiting', flushed: commits, commits: open }
     const ended: FlushCommit[] = flushed.filter((commit) => commit.state === 'failed')
-    const unfinished = flushed.filter((commit) => !isEnded(commit))
     for (;;) {
-      for (const commit of await readAll(db, [...open.keys()])) {
-        if (!isEnded(commit)) continue
-        open.delete(commit.commit)
+      open = await readAgain(db, open)
+      for (const commit of open.filter(isEnded)) {
         ended.push(commit)
         yield { kind: 'ended', commit }
       }
-      if (open.size === 0 || over()) break
+      open = open.filter((commit) => !isEnded(commit))
+      if (open.length === 0 || over()) break
       await wait()
     }
-    const left = [...unfinished, ...(open.size > 0 ? await readAll(db, [...open.keys()]) : [])]
+    const left = [...flushed.filter((commit) => !isEnded(commit)), ...open]
     const branches = [...ended.map(verdictOf), ...left.map(timedOut)]
     yield { kind: 'verdict', ok: branches.every((branch) => branch.verdict === 'finished'), branches }
   } finally {
     subscription.end()
   }
+}
+
+/** The same commits as they are now. One that is gone with its branch or repo has ended: nobody will finish it. */
+async function readAgain(db: Queries, commits: readonly FlushCommit[]): Promise<readonly FlushCommit[]> {
+  if (commits.length === 0) return commits
+  const found = await readAll(
+    db,
+    commits.map((commit) => commit.commit),
+  )
+  const now = new Map(found.map((commit) => [commit.commit, commit]))
+  const gone: CommitFailure = { kind: 'stopped', reason: 'it was deleted' }
+  return commits.map((commit) => now.get(commit.commit) ?? { ...commit, state: 'failed', failure: gone })
 }
 
 /** In the order they were opened, which is topological; each once. */

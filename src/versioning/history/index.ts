@@ -9,6 +9,7 @@ export {
   getRepo,
   listBranches,
   readRepos,
+  writableBranch,
 } from './branches.ts'
 export { getCommit, listCommits, provenanceOf, subvenanceOf } from './commits.ts'
 export type { HistoryContext } from './context.ts'

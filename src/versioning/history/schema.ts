@@ -86,6 +86,7 @@ export interface UploadRow {
   state: 'open' | 'completed'
   /** JSON of what Complete answered, so that asked again it answers the same. */
   result: string | null
+  completed_ms: number | null
 }
 
 export interface PartRow {
@@ -152,7 +153,9 @@ const history: readonly string[] = [
   )`,
   'CREATE UNIQUE INDEX commits_by_branch ON commits (branch_id, ordinal)',
   'CREATE INDEX commits_by_repo ON commits (repo, number)',
-  "CREATE INDEX commits_unfinished ON commits (state, branch_id, ordinal) WHERE state IN ('open', 'sealed')",
+  'CREATE INDEX commits_by_repo_branch ON commits (repo, branch, number)',
+  // Few, however many commits there are: every pass of the engine looks at them.
+  'CREATE INDEX commits_unfinished ON commits (branch_id, ordinal) WHERE finished_ms IS NULL',
   'CREATE TABLE commit_authors (commit_id TEXT NOT NULL, name TEXT NOT NULL, PRIMARY KEY (commit_id, name)) WITHOUT ROWID',
   `CREATE TABLE provenance (
     commit_id TEXT NOT NULL,
@@ -187,9 +190,11 @@ const history: readonly string[] = [
     author TEXT,
     created_ms INTEGER NOT NULL,
     state TEXT NOT NULL CHECK (state IN ('open', 'completed')),
-    result TEXT
+    result TEXT,
+    completed_ms INTEGER
   ) WITHOUT ROWID`,
-  'CREATE INDEX uploads_by_path ON uploads (branch_id, path, id)',
+  "CREATE INDEX uploads_open ON uploads (branch_id, path, id) WHERE state = 'open'",
+  'CREATE INDEX uploads_completed ON uploads (completed_ms) WHERE completed_ms IS NOT NULL',
   `CREATE TABLE parts (
     upload_id TEXT NOT NULL,
     number INTEGER NOT NULL,

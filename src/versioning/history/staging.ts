@@ -1,4 +1,4 @@
-import { InvalidInput, KIB, type Transaction } from '../../kernel/index.ts'
+import { Corrupt, DomainError, InvalidInput, KIB, StorageFull, type Transaction } from '../../kernel/index.ts'
 import { type BranchId, BranchNotFound, type CommitId, type Entry, type Path, type VersionId } from '../model/index.ts'
 import { encodeEntry } from '../tree/index.ts'
 import type { BranchAddress, ChangeResult, ChunkPlace, WriteConditions } from '../versioning.ts'
@@ -209,7 +209,7 @@ export class Staging {
       return undefined
     } catch (error) {
       // The domain's refusals concern this change alone; anything else (a full disk) fails the group.
-      if (error instanceof Error && 'code' in error && 'data' in error && error.name !== 'StorageFull') return error
+      if (error instanceof DomainError && !(error instanceof StorageFull || error instanceof Corrupt)) return error
       throw error
     }
   }

@@ -62,21 +62,23 @@ export interface TreeWork {
 }
 
 /** Starts the worker at once: the first commit should not wait for a thread to load its code. */
-export function startTreeWork(data: TreeWorkerData): TreeWork {
-  const client = new TreeWorkClient(data)
+export function startTreeWork(data: TreeWorkerData, onFatal: (error: Error) => void): TreeWork {
+  const client = new TreeWorkClient(data, onFatal)
   client.start()
   return client
 }
 
 class TreeWorkClient implements TreeWork {
   readonly #data: TreeWorkerData
+  readonly #onFatal: (error: Error) => void
   readonly #waiting = new Map<number, { resolve: (value: unknown) => void; reject: (error: Error) => void }>()
   #worker: Worker | undefined
   #nextId = 1
   #closed = false
 
-  constructor(data: TreeWorkerData) {
+  constructor(data: TreeWorkerData, onFatal: (error: Error) => void) {
     this.#data = data
+    this.#onFatal = onFatal
   }
 
   fold(request: Omit<Extract<TreeRequest, { kind: 'fold' }>, 'kind'>): Promise<FoldResult> {
@@ -126,6 +128,8 @@ class TreeWorkClient implements TreeWork {
       execArgv: [],
     })
     worker.on('message', (reply: TreeReply) => {
+      // Nobody asked: the disk failed under the worker.
+      if (!reply.ok && reply.id === 0) return this.#onFatal(revive(reply))
       const waiting = this.#waiting.get(reply.id)
       this.#waiting.delete(reply.id)
       if (this.#waiting.size === 0) worker.unref()

@@ -26,8 +26,9 @@ const { databaseFile, nodesFile, salt } = workerData as TreeWorkerData
 const settings: TreeSettings = { salt: Buffer.from(salt) }
 const port = parentPort!
 
-const db = await openSqlite({ file: databaseFile, log: silentLog })
-const nodesDb = await openSqlite({ file: nodesFile, log: silentLog })
+const onFatal = (error: Error) => port.postMessage({ id: 0, ok: false, code: 'Fatal', message: errorMessage(error) })
+const db = await openSqlite({ file: databaseFile, log: silentLog, onFatal })
+const nodesDb = await openSqlite({ file: nodesFile, log: silentLog, onFatal })
 const store = openNodeStore(nodesDb)
 
 // One request at a time: the trees share the one writer of the nodes' file anyway.

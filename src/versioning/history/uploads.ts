@@ -24,13 +24,27 @@ import type {
   WriteConditions,
 } from '../versioning.ts'
 import type { Batches } from './batches.ts'
-import { controlReason, missing, readOnlyReason } from './branches.ts'
+import { controlReason, missing, writableBranch } from './branches.ts'
 import type { HistoryContext } from './context.ts'
 import type { PartRow, UploadRow } from './schema.ts'
 import type { Staging } from './staging.ts'
 
 type CompleteInput = Parameters<Uploads['complete']>[3]
 type Completed = Awaited<ReturnType<Uploads['complete']>>
+
+interface ChangeInput {
+  readonly entry: Entry
+  readonly staged: StagedContent
+  readonly id: string
+  readonly named: string
+  readonly author: string | undefined
+  readonly conditions: WriteConditions | undefined
+}
+
+/** How long a Complete that is asked again gets its first answer. */
+const REMEMBER_COMPLETED_MS = 24 * 3_600_000
+/** Completed uploads forgotten by one Complete; more than one, so that they never pile up. */
+const FORGET_AT_ONCE = 20
 
 /** Multipart uploads: rows until Complete makes an ordinary change of them. */
 export class BranchUploads implements Uploads {
@@ -50,7 +64,7 @@ export class BranchUploads implements Uploads {
     if (refused) throw refused
     const info: UploadInfo = { ...input, id: randomBytes(24).toString('base64url'), createdMs: clock.now() }
     await db.write(async (tx) => {
-      const branchId = await this.#writableBranch(tx, at)
+      const { id: branchId } = await writableBranch(tx, at)
       await tx.run(
         `INSERT INTO uploads (id, branch_id, path, attributes, algorithm, type, author, created_ms, state)
          VALUES (?, ?, ?, ?, ?, ?, ?, ?, 'open')`,
@@ -168,7 +182,7 @@ export class BranchUploads implements Uploads {
       parts: parts.length,
       ...(input.checksum ? { checksum: input.checksum } : {}),
     }
-    const change = await this.#change(at, path, {
+    const change = await this.#changeOnce(at, path, {
       entry,
       staged,
       id,
@@ -190,23 +204,25 @@ export class BranchUploads implements Uploads {
     this.#batches.uploadEnded(at, id)
   }
 
-  async #change(
-    at: BranchAddress,
-    path: Path,
-    input: {
-      entry: Entry
-      staged: StagedContent
-      id: string
-      named: string
-      author: string | undefined
-      conditions: WriteConditions | undefined
-    },
-  ): Promise<ChangeResult> {
+  /** Asked by two at once, both get the answer of the one that did it. */
+  async #changeOnce(at: BranchAddress, path: Path, input: ChangeInput): Promise<ChangeResult> {
+    try {
+      return await this.#change(at, path, input)
+    } catch (error) {
+      if (!(error instanceof UploadNotFound)) throw error
+      const row = await this.#row(at, path, input.id)
+      if (row.state !== 'completed') throw error
+      return repeated(row, input.named)
+    }
+  }
+
+  async #change(at: BranchAddress, path: Path, input: ChangeInput): Promise<ChangeResult> {
     const { entry, staged, id } = input
+    const nowMs = this.#context.clock.now()
     // Of two Completes at once one does it; the other finds the upload gone in the same transaction that would have made the change.
     const within = async (tx: Transaction, branch: BranchId, version: VersionId) => {
       const open = await tx.run(
-        "UPDATE uploads SET state = 'completed', result = ? WHERE id = ? AND branch_id = ? AND state = 'open'",
+        "UPDATE uploads SET state = 'completed', result = ?, completed_ms = ? WHERE id = ? AND branch_id = ? AND state = 'open'",
         [
           JSON.stringify({
             ...version,
@@ -216,12 +232,18 @@ export class BranchUploads implements Uploads {
             modifiedMs: entry.modifiedMs,
             checksum: entry.checksum,
           }),
+          nowMs,
           id,
           branch,
         ],
       )
       if (open === 0) throw notFound(id)
       await tx.run('DELETE FROM parts WHERE upload_id = ?', [id])
+      await tx.run(
+        `DELETE FROM uploads WHERE id IN (
+           SELECT id FROM uploads WHERE completed_ms < ? ORDER BY completed_ms LIMIT ${FORGET_AT_ONCE})`,
+        [nowMs - REMEMBER_COMPLETED_MS],
+      )
     }
     const [outcome] = await this.#staging.submit(at, [
       { path, entry, chunks: staged.chunks, conditions: input.conditions, author: input.author, within },
@@ -281,17 +303,6 @@ export class BranchUploads implements Uploads {
       at.branch,
     ])
     if (!row) throw await missing(db, at)
-    return row.id
-  }
-
-  async #writableBranch(tx: Transaction, at: BranchAddress): Promise<number> {
-    const row = await tx.get<{ id: number; pipeline: string | null }>(
-      'SELECT id, pipeline FROM branches WHERE repo = ? AND name = ?',
-      [at.repo, at.branch],
-    )
-    if (!row) throw await missing(tx, at)
-    const refused = readOnlyReason(at, row)
-    if (refused) throw refused
     return row.id
   }
 }
