@@ -8,6 +8,7 @@ import {
   DerivedBranches,
   deleteBranch,
   deleteRepo,
+  discardRefused,
   ensureBranch,
   Finisher,
   findCommit,
@@ -193,7 +194,9 @@ export class VersioningEngine implements Versioning {
       attributes,
       ...(checksum ? { checksum } : {}),
     }
-    return this.#change(at, { path, entry, chunks: staged.chunks, conditions, author })
+    return this.#change(at, { path, entry, chunks: staged.chunks, conditions, author }).catch((error: unknown) =>
+      discardRefused(this.content, staged, error),
+    )
   }
 
   copy(...[at, path, input]: Method<'copy'>): Promise<ChangeResult> {

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { readdir } from 'node:fs/promises'
 import { afterEach, beforeEach, describe, it } from 'node:test'
 import {
   BranchNotEmpty,
@@ -259,6 +260,37 @@ describe('a versioned store', () => {
     await store.versioning.createBranch(images)
     assert.deepEqual(await store.versioning.listCommits(images.repo), [])
     assert.deepEqual(await listAll(store.versioning, images), [])
+  })
+
+  it('gives the disk space of a large body back when its PUT or part is refused', async () => {
+    const { versioning } = store
+    const large = async () => {
+      const writer = versioning.content.writer({ expectedBytes: 64 * 1024 * 1024 })
+      await writer.write(Buffer.alloc(3 * 1024 * 1024, 7))
+      return writer.finish()
+    }
+    const packs = async () =>
+      (await readdir(`${store.folder}/packs`, { recursive: true })).filter((name) => name.endsWith('.pack'))
+    await put('a', 'x'.repeat(1000))
+    const before = await packs()
+    const path = parsePath('a')
+    const refused = {
+      path,
+      staged: await large(),
+      etag: 'e',
+      attributes: { metadata: {} },
+      conditions: { ifNoneMatch: '*' },
+    } as const
+    await assert.rejects(versioning.put(images, refused), ConditionFailed)
+    const part = { number: 1, staged: await large(), md5: 'e' }
+    await assert.rejects(versioning.uploads.putPart(images, path, 'none', part), UploadNotFound)
+    assert.deepEqual(await packs(), before)
+    await versioning.put(images, { ...refused, staged: await large(), conditions: {} })
+    assert.equal((await packs()).length, before.length + 1)
+    assert.equal(
+      (await versioning.content.readBytes((await versioning.stat(images, path)).content, { start: 0, end: 3 })).length,
+      3,
+    )
   })
 
   it('refuses an entry that no tree could hold, and nobody else with it', async () => {

@@ -25,6 +25,8 @@ export interface Content extends ContentStore {
    * must commit or roll back as a whole (no savepoint around this alone).
    */
   publish(tx: Transaction, chunks: readonly ChunkPlace[]): Promise<void>
+  /** Lets staged content go that was refused and will never be published; a large body frees its disk space at once. */
+  discard(staged: StagedContent): Promise<void>
   /** The content of a multipart object: refers to what its parts, published or in the same transaction, already are. */
   manifestOfParts(parts: readonly PartPiece[]): Promise<StagedContent>
   /** True from a write that failed for want of room until one succeeds. */
@@ -154,6 +156,14 @@ class PackedContent implements Content {
     for (const pack of own) {
       await tx.run("UPDATE pack SET state = 'sealed' WHERE id = ?", [pack])
       tx.afterCommit(() => this.#ownPacks.delete(pack))
+    }
+  }
+
+  async discard({ chunks }: StagedContent): Promise<void> {
+    for (const id of new Set(chunks.map(({ pack }) => pack))) {
+      // A pack of one upload is published whole or not at all; what lies in shared packs is left to gc.
+      const name = this.#ownPacks.delete(id) ? this.#packs.nameOf(id) : undefined
+      if (name !== undefined) await this.#packs.drop({ id, name })
     }
   }
 

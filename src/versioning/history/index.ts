@@ -14,6 +14,7 @@ export {
 export { getCommit, listCommits, provenanceOf, subvenanceOf } from './commits.ts'
 export type { HistoryContext } from './context.ts'
 export { DerivedBranches } from './derived.ts'
+export { discardRefused } from './discard.ts'
 export { ChangeSignal } from './events.ts'
 export { Finisher } from './finisher.ts'
 export { flushCommits } from './flush.ts'

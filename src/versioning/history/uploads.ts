@@ -26,6 +26,7 @@ import type {
 import type { Batches } from './batches.ts'
 import { controlReason, missing, writableBranch } from './branches.ts'
 import type { HistoryContext } from './context.ts'
+import { discardRefused } from './discard.ts'
 import type { PartRow, UploadRow } from './schema.ts'
 import type { Staging } from './staging.ts'
 
@@ -107,7 +108,7 @@ export class BranchUploads implements Uploads {
       attributes: { metadata: {} },
       ...(checksum ? { checksum } : {}),
     })
-    await this.#context.db.write(async (tx) => {
+    const stored = this.#context.db.write(async (tx) => {
       const open = await tx.get("SELECT 1 FROM uploads WHERE id = ? AND path = ? AND state = 'open'", [id, path])
       if (!open) throw notFound(id)
       await this.#context.content.publish(tx, staged.chunks)
@@ -118,6 +119,7 @@ export class BranchUploads implements Uploads {
         [id, part.number, staged.size, md5, entry, modifiedMs],
       )
     })
+    await stored.catch((error: unknown) => discardRefused(this.#context.content, staged, error))
     this.#batches.uploadTouched(at, id)
     return { number: part.number, size: staged.size, md5, modifiedMs, ...(checksum ? { checksum } : {}) }
   }
