@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs'
-import { configOfProcess, createLog, DomainError, errnoOf, systemClock } from './kernel/index.ts'
+import { configOfProcess, createLog, DomainError, systemClock } from './kernel/index.ts'
 import { type RunningServer, startServer } from './server.ts'
 
 /** sysexits.h: an input/output error, and a configuration that can't be used. */
@@ -61,7 +61,7 @@ Ctrl-C stops it; nothing acknowledged is lost.
 try {
   await main()
 } catch (error) {
-  const known = error instanceof DomainError || errnoOf(error) === 'EADDRINUSE'
-  process.stderr.write(`sluice: ${known ? (error as Error).message : ((error as Error)?.stack ?? String(error))}\n`)
+  const known = error instanceof DomainError
+  process.stderr.write(`sluice: ${known ? error.message : ((error as Error)?.stack ?? String(error))}\n`)
   process.exit(error instanceof DomainError && error.code === 'InvalidConfig' ? EXIT_CONFIG : 1)
 }

@@ -1,4 +1,4 @@
-import { mkdir, open, rm, writeFile } from 'node:fs/promises'
+import { access, constants, mkdir, open, rm, writeFile } from 'node:fs/promises'
 import type { Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { dirname, join } from 'node:path'
@@ -9,6 +9,10 @@ import { createGateway } from './gateway/index.ts'
 import {
   type Clock,
   type Config,
+  DomainError,
+  errnoOf,
+  errorMessage,
+  InvalidConfig,
   type Log,
   loadRootKey,
   lockFolder,
@@ -47,8 +51,7 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
   const { dataFolder } = config
   const opened = new Closers()
   try {
-    await mkdir(dataFolder, { recursive: true, mode: 0o700 })
-    const lock = await lockFolder(dataFolder)
+    const lock = await takeFolder(dataFolder)
     opened.add(() => lock.release())
     opened.add(() => shutdownDigests())
     const rootKey = await loadRootKey(config)
@@ -74,8 +77,8 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
     opened.add(() => gateway.close())
     const api = createApi({ versioning, pipelines, secrets, keys, config, clock, log, version })
     opened.add(() => api.close())
-    const s3Url = await listen(gateway.server, config.s3Port, config.host)
-    const apiUrl = await listen(api.server, config.apiPort, config.host)
+    const s3Url = await listen(gateway.server, config.s3Port, config.host, 'SLUICE_S3_PORT')
+    const apiUrl = await listen(api.server, config.apiPort, config.host, 'SLUICE_API_PORT')
 
     await pipelines.startEngine()
     opened.add(() => pipelines.stopEngine())
@@ -106,6 +109,17 @@ class Closers {
   }
 }
 
+async function takeFolder(dataFolder: string): ReturnType<typeof lockFolder> {
+  try {
+    await mkdir(dataFolder, { recursive: true, mode: 0o700 })
+    await access(dataFolder, constants.W_OK | constants.X_OK)
+    return await lockFolder(dataFolder)
+  } catch (error) {
+    if (error instanceof DomainError) throw error
+    throw new InvalidConfig([`SLUICE_DATA=${dataFolder} can't be used as a data folder: ${errorMessage(error)}`])
+  }
+}
+
 async function syncFolder(folder: string): Promise<void> {
   const handle = await open(folder, 'r')
   try {
@@ -122,11 +136,17 @@ function reachableName(address: string): string {
   return address.includes(':') ? `[${address}]` : address
 }
 
-function listen(server: Server, port: number, host: string): Promise<string> {
+function listen(server: Server, port: number, host: string, setting: string): Promise<string> {
   return new Promise((resolve, reject) => {
-    server.once('error', reject)
+    const failed = (error: Error) => {
+      const taken = errnoOf(error) === 'EADDRINUSE'
+      reject(
+        taken ? new InvalidConfig([`port ${port} on ${host} is in use; set ${setting} to another (0: any)`]) : error,
+      )
+    }
+    server.once('error', failed)
     server.listen({ port, host, backlog: 1024 }, () => {
-      server.off('error', reject)
+      server.off('error', failed)
       const { address, port: chosen } = server.address() as AddressInfo
       resolve(`http://${reachableName(address)}:${chosen}`)
     })

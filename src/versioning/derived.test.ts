@@ -326,6 +326,43 @@ describe('branches that pipelines write', () => {
     await assert.rejects(store.versioning.resolve(edges.repo, origin), CommitNotFound)
   })
 
+  it('are flushed by their newest commit once the same inputs were computed again, also further down', async () => {
+    await define('edges@master', 'images@master')
+    await define('montage@master', 'edges@master')
+    const origin = await commitImages('a')
+    const [first] = await store.versioning.derived.listOpen()
+    await fail(first!.commit, 'a slip in the code')
+    const before = (await flush(origin)).at(-1)!
+    assert.ok(before.kind === 'verdict' && !before.ok)
+    await define('edges@master', 'images@master')
+    for (const open of await store.versioning.derived.listOpen()) await finish(open.commit)
+    const after = (await flush(origin)).at(-1)!
+    assert.ok(after.kind === 'verdict')
+    assert.deepEqual(
+      after.branches.map((branch) => [branch.repo, branch.verdict]),
+      [
+        ['edges', 'finished'],
+        ['montage', 'finished'],
+      ],
+    )
+    assert.ok(after.ok)
+  })
+
+  it('are flushed one by one where their other inputs differ', async () => {
+    const labels = branchOf('labels@master')
+    await store.versioning.createBranch(labels)
+    await putText(store.versioning, labels, 'l', '1')
+    await store.versioning.waitForCommit((await store.versioning.seal(labels))!.commit)
+    await define('train@master', 'images@master', 'labels@master')
+    const origin = await commitImages('a')
+    await putText(store.versioning, labels, 'l', '2')
+    await store.versioning.waitForCommit((await store.versioning.seal(labels))!.commit)
+    for (const open of await store.versioning.derived.listOpen()) await finish(open.commit)
+    const verdict = (await flush(origin)).at(-1)!
+    assert.ok(verdict.kind === 'verdict')
+    assert.equal(verdict.branches.length, 2)
+  })
+
   it('reopen a commit on the same inputs, and the newest then stands for them', async () => {
     await define('edges@master', 'images@master')
     const origin = await commitImages('a')

@@ -81,14 +81,22 @@ async function readAgain(db: Queries, commits: readonly FlushCommit[]): Promise<
   return commits.map((commit) => now.get(commit.commit) ?? { ...commit, state: 'failed', failure: gone })
 }
 
-/** In the order they were opened, which is topological; each once. */
+/**
+ * In the order they were opened, which is topological; each once. Where the same inputs were computed again on one branch (a new spec,
+ * a rerun), the newest stands for all: a failure that was mended is over.
+ */
 async function followers(db: Queries, commits: readonly CommitRef[]): Promise<readonly CommitId[]> {
-  const rows = await db.all<{ id: string }>(
-    `SELECT DISTINCT c.id, c.number FROM json_each(?) AS wanted CROSS JOIN provenance AS p ON p.upstream_id = wanted.value
+  const rows = await db.all<{ id: string; branch_id: number; roots: string | null }>(
+    `SELECT DISTINCT c.id, c.number, c.branch_id, (
+       SELECT group_concat(r.upstream_id ORDER BY r.upstream_id) FROM provenance AS r
+       LEFT JOIN commits AS root ON root.id = r.upstream_id
+       WHERE r.commit_id = c.id AND coalesce(root.kind, '') <> 'derived') AS roots
+     FROM json_each(?) AS wanted CROSS JOIN provenance AS p ON p.upstream_id = wanted.value
      CROSS JOIN commits AS c ON c.id = p.commit_id ORDER BY c.number`,
     [JSON.stringify(commits.map((commit) => commit.commit))],
   )
-  return rows.map((row) => row.id as CommitId)
+  const newest = new Map(rows.map((row) => [`${row.branch_id} ${row.roots}`, row.id]))
+  return rows.filter((row) => newest.get(`${row.branch_id} ${row.roots}`) === row.id).map((row) => row.id as CommitId)
 }
 
 async function readAll(db: Queries, ids: readonly CommitId[]): Promise<readonly FlushCommit[]> {
