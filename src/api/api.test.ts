@@ -371,6 +371,25 @@ describe('secrets', () => {
     assert.equal((await send(stack.url, { method: 'DELETE', path: '/v1/secrets/there' })).status, 204)
     assert.equal(codeOf(await send(stack.url, { path: '/v1/secrets/there' })), 'SecretNotFound')
   })
+
+  it('stay while a pipeline pushes with them', async () => {
+    await newBranch('pushed')
+    await send(stack.url, {
+      path: '/v1/secrets',
+      ...post({ name: 'pushing', accessKeyId: 'AK', secretAccessKey: 'SK' }),
+    })
+    const spec = {
+      pipeline: { name: 'pusher' },
+      transform: { cmd: ['true'], working_dir: '/' },
+      input: { pfs: { repo: 'pushed', glob: '/*' } },
+      egress: { URL: 's3://bucket/dir', secret: 'pushing' },
+    }
+    await send(stack.url, { path: '/v1/pipelines', ...post(spec) })
+    const remove = () => send(stack.url, { method: 'DELETE', path: '/v1/secrets/pushing' })
+    assert.equal(codeOf(await remove()), 'InUse')
+    assert.equal((await send(stack.url, { method: 'DELETE', path: '/v1/pipelines/pusher' })).status, 204)
+    assert.equal((await remove()).status, 204)
+  })
 })
 
 function download(path: string): Promise<{ body: Buffer; headers: http.IncomingHttpHeaders }> {

@@ -1,3 +1,5 @@
+import type { PipelineInfo } from '../../pipelines/index.ts'
+import { InUse } from '../../versioning/index.ts'
 import { optional, present, text } from '../fields.ts'
 import { empty, json, type Route, route } from '../route.ts'
 import { secretJson } from '../views.ts'
@@ -82,8 +84,18 @@ export const secretRoutes: readonly Route[] = [
       answer: { kind: 'empty' },
     },
     async ({ params, services }) => {
+      const by = (await services.pipelines.list()).filter(usesSecret(params.name)).map((pipeline) => pipeline.name)
+      if (by.length > 0) {
+        throw new InUse(`secret ${params.name} is used by pipeline ${by.join(', ')}; change or delete that first`, {
+          by,
+        })
+      }
       await services.secrets.delete(params.name)
       return empty
     },
   ),
 ]
+
+function usesSecret(secret: string): (pipeline: PipelineInfo) => boolean {
+  return ({ spec }) => (spec as { egress?: { secret?: unknown } } | null)?.egress?.secret === secret
+}

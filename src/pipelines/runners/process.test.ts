@@ -157,9 +157,7 @@ for (const mode of ['bubblewrap', 'unshare', 'plain'] as const satisfies readonl
     it('shows neither the store, nor home, nor keys, nor other processes', async () => {
       const done = await run(
         runner,
-        sh(
-          `cat ${dataFolder}/root-key.json /etc/shadow; ls ${dataFolder} /root /home; ls /proc | grep -c '^[0-9]'`,
-        ),
+        sh(`cat ${dataFolder}/root-key.json /etc/shadow; ls ${dataFolder} /root /home; ls /proc | grep -c '^[0-9]'`),
       )
       assert.doesNotMatch(done.stdout, /secret|scratch/)
       assert.match(done.stderr, /root-key\.json: No such file/)
