@@ -19,25 +19,13 @@ import {
   PutObjectCommand,
 } from '@aws-sdk/client-s3'
 import { MIB } from '../kernel/index.ts'
+import { md5, objectsIn, refused } from './testing/objects.ts'
 import { startTestServer, type TestServer } from './testing/server.ts'
-
-const md5 = (bytes: Buffer | string) => createHash('md5').update(bytes).digest('hex')
 
 describe('the S3 endpoint, through the AWS SDK', () => {
   let server: TestServer
   const Bucket = 'master.images'
-  const put = (Key: string, Body: string | Buffer = 'x', more = {}) =>
-    server.s3.send(new PutObjectCommand({ Bucket, Key, Body, ...more }))
-  const get = async (Key: string, more = {}) => {
-    const reply = await server.s3.send(new GetObjectCommand({ Bucket, Key, ...more }))
-    return { ...reply, bytes: Buffer.from((await reply.Body?.transformToByteArray()) ?? []) }
-  }
-  const refused = (promise: Promise<unknown>, name: string, status?: number) =>
-    assert.rejects(promise, (error: Error & { $metadata?: { httpStatusCode?: number } }) => {
-      assert.equal(error.name, name)
-      if (status !== undefined) assert.equal(error.$metadata?.httpStatusCode, status)
-      return true
-    })
+  const { put, get } = objectsIn(Bucket, () => server)
 
   before(async () => {
     server = await startTestServer()
