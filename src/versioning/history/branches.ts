@@ -1,3 +1,4 @@
+import type { Selectable } from 'kysely'
 import type { Database, Queries, Transaction } from '../../kernel/index.ts'
 import {
   type Branch,
@@ -23,7 +24,7 @@ import type { BranchAddress } from '../versioning.ts'
 import { unavailable } from './commits.ts'
 import type { BranchRow, Tables } from './schema.ts'
 
-type StoredBranch = Omit<BranchRow, 'id'> & { readonly id: number }
+type StoredBranch = Selectable<BranchRow>
 
 /** The error of a write to a branch that takes none, or undefined. */
 export function readOnlyReason(at: BranchAddress, branch: { readonly pipeline: string | null }): ReadOnly | undefined {

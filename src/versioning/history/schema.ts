@@ -12,7 +12,10 @@ export interface Tables {
   commit_authors: { commit_id: string; name: string }
   provenance: ProvenanceRow
   propagations: { commit_id: string; origin_id: string }
-  changes: { branch_id: number; seq: number; commit_id: string; path: string; at_ms: number; entry: Buffer | null }
+  changes: ChangeRow
+  hidden_versions: { branch_id: number; commit_id: string; seq: number; path: string }
+  version_tags: { commit_id: string; seq: number; tags: string }
+  scratch: { branch_id: number; path: string; at_ms: number; entry: Buffer }
   uploads: UploadRow
   parts: PartRow
 }
@@ -37,6 +40,38 @@ export interface BranchRow {
   /** The pipeline whose output it is. */
   pipeline: string | null
   paused: number
+  /** `transaction`: isolated until it is finished on the branch `onto`; never listed as a branch. */
+  kind: Generated<'branch' | 'transaction'>
+  onto: number | null
+  /** The commit that a transaction was opened on. */
+  base_commit: string | null
+  /** Changes above this seq are shown with version ids, those up to it as `null`; null: versioning was never enabled. */
+  versioned_from: Generated<number | null>
+  /** JSON of the batch rules that differ from the server's. */
+  batch_rules: string | null
+  /** JSON of the bucket's CORS rules. */
+  cors: string | null
+  /** JSON of the bucket's own tags. */
+  tags: string | null
+}
+
+export interface ChangeRow {
+  branch_id: number
+  seq: number
+  commit_id: string
+  path: string
+  at_ms: number
+  entry: Buffer | null
+  /**
+   * Where the version that this change shows has another id than `<commit_id>-<seq>`: it came back when a later one was deleted, or was
+   * written in a transaction. Seq 0 of no commit: nothing is there any more, and there is no marker that says so.
+   */
+  of_commit: string | null
+  of_seq: number | null
+  /** 0: not a version of its own, but an earlier one that came back. */
+  listed: Generated<number>
+  /** 1: written on a condition. */
+  conditional: Generated<number>
 }
 
 export interface CommitRow {
@@ -87,6 +122,8 @@ export interface UploadRow {
   /** JSON of what Complete answered, so that asked again it answers the same. */
   result: string | null
   completed_ms: number | null
+  /** JSON of the tags that the object gets. */
+  tags: string | null
 }
 
 export interface PartRow {
@@ -206,8 +243,39 @@ const history: readonly string[] = [
   ) WITHOUT ROWID`,
 ]
 
+/** S3's versions, tags and bucket settings; transactions; scratch files. */
+const endpoint: readonly string[] = [
+  "ALTER TABLE branches ADD COLUMN kind TEXT NOT NULL DEFAULT 'branch' CHECK (kind IN ('branch', 'transaction'))",
+  'ALTER TABLE branches ADD COLUMN onto INTEGER',
+  'ALTER TABLE branches ADD COLUMN base_commit TEXT',
+  // Stores of before version 2 showed every change with its id.
+  'ALTER TABLE branches ADD COLUMN versioned_from INTEGER DEFAULT 0',
+  'ALTER TABLE branches ADD COLUMN batch_rules TEXT',
+  'ALTER TABLE branches ADD COLUMN cors TEXT',
+  'ALTER TABLE branches ADD COLUMN tags TEXT',
+  'ALTER TABLE changes ADD COLUMN of_commit TEXT',
+  'ALTER TABLE changes ADD COLUMN of_seq INTEGER',
+  'ALTER TABLE changes ADD COLUMN listed INTEGER NOT NULL DEFAULT 1',
+  'ALTER TABLE changes ADD COLUMN conditional INTEGER NOT NULL DEFAULT 0',
+  'ALTER TABLE uploads ADD COLUMN tags TEXT',
+  // Deleted by their id in this branch; the change rows and the commits stay.
+  `CREATE TABLE hidden_versions (
+    branch_id INTEGER NOT NULL, commit_id TEXT NOT NULL, seq INTEGER NOT NULL, path TEXT NOT NULL,
+    PRIMARY KEY (branch_id, path, commit_id, seq)
+  ) WITHOUT ROWID`,
+  'CREATE TABLE version_tags (commit_id TEXT NOT NULL, seq INTEGER NOT NULL, tags TEXT NOT NULL, PRIMARY KEY (commit_id, seq)) WITHOUT ROWID',
+  // What jobs leave behind them on the way (`_temporary/` and its like): readable, and outside commits and versions.
+  `CREATE TABLE scratch (
+    branch_id INTEGER NOT NULL, path TEXT NOT NULL, at_ms INTEGER NOT NULL, entry BLOB NOT NULL, PRIMARY KEY (branch_id, path)
+  ) WITHOUT ROWID`,
+  'CREATE INDEX scratch_by_time ON scratch (at_ms)',
+]
+
 /** The metadata of repos, branches, commits and content. */
 export const versioningMigrations: MigrationSet = {
   floor: 'versioning',
-  migrations: [{ version: 1, up: [...contentSchema, ...history] }],
+  migrations: [
+    { version: 1, up: [...contentSchema, ...history] },
+    { version: 2, up: endpoint },
+  ],
 }
