@@ -93,6 +93,39 @@ describe('multipart uploads, through the AWS SDK', () => {
     await refused(s3.send(new ListPartsCommand({ Bucket, Key, UploadId })), 'NoSuchUpload', 404)
   })
 
+  it('gives an object whose writer names no checksum the CRC64NVME of the whole, parts that were copied among them', async () => {
+    const { s3 } = server
+    const Key = 'default'
+    const whole = randomBytes(5 * MIB + 5 * MIB + 7)
+    const single = await put('default once', whole, { ChecksumAlgorithm: 'CRC64NVME' })
+    const { UploadId } = await s3.send(new CreateMultipartUploadCommand({ Bucket, Key }))
+    const first = await server.send('PUT', `/${Bucket}/default?partNumber=1&uploadId=${UploadId}`, {
+      body: whole.subarray(0, 5 * MIB),
+    })
+    const { CopyPartResult } = await s3.send(
+      new UploadPartCopyCommand({
+        Bucket,
+        Key,
+        UploadId,
+        PartNumber: 2,
+        CopySource: `${Bucket}/default once`,
+        CopySourceRange: `bytes=${5 * MIB}-${whole.length - 1}`,
+      }),
+    )
+    const Parts = [first.headers.get('etag')!, CopyPartResult!.ETag!].map((ETag, index) => ({
+      PartNumber: index + 1,
+      ETag,
+    }))
+    const completed = await s3.send(
+      new CompleteMultipartUploadCommand({ Bucket, Key, UploadId, MultipartUpload: { Parts } }),
+    )
+    assert.equal(completed.ChecksumType, 'FULL_OBJECT')
+    assert.equal(completed.ChecksumCRC64NVME, single.ChecksumCRC64NVME)
+    const read = await get(Key, { ChecksumMode: 'ENABLED' })
+    assert.equal(read.ChecksumCRC64NVME, single.ChecksumCRC64NVME)
+    assert.equal(read.ChecksumType, 'FULL_OBJECT')
+  })
+
   it('computes the checksum of the whole object from those of its parts', async () => {
     const { s3 } = server
     const Key = 'full object'

@@ -21,6 +21,9 @@ export const algorithms: Readonly<Record<ChecksumAlgorithm, AlgorithmFacts>> = {
   SHA1: facts('sha1', 20, ['COMPOSITE']),
   SHA256: facts('sha256', 32, ['COMPOSITE']),
 }
+/** AWS: what an object gets whose writer sends no checksum; of a multipart object it is that of the whole. */
+export const DEFAULT_CHECKSUM: ChecksumAlgorithm = 'CRC64NVME'
+
 export const algorithmNames = Object.keys(algorithms) as readonly ChecksumAlgorithm[]
 const algorithmOfHeader = new Map(algorithmNames.map((name) => [algorithms[name].header, name]))
 

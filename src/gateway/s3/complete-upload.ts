@@ -10,7 +10,7 @@ import type {
 } from '../../versioning/index.ts'
 import type { Bucket } from './addressing.ts'
 import { crcCombiner, isCombinable } from './body/crc-combine.ts'
-import { algorithmNames, algorithms, type ChecksumAlgorithm, fullObject } from './checksums.ts'
+import { algorithmNames, algorithms, type ChecksumAlgorithm, DEFAULT_CHECKSUM, fullObject } from './checksums.ts'
 import { invalidArgument, S3Error } from './codes.ts'
 import { readWriteConditions, stripQuotes } from './conditions.ts'
 import { orElse } from './find-entry.ts'
@@ -127,8 +127,6 @@ async function checkParts(
       `The upload was created using the ${upload.checksumType} checksum mode. The complete request must use the same checksum mode.`,
     )
   }
-  const claimsParts = input.parts.some(({ checksums }) => checksums.size > 0)
-  if (!upload.checksumAlgorithm && expected.size === undefined && !expected.checksum && !claimsParts) return undefined
   const stored = await allParts(uploads, at, input)
   const parts = input.parts.map((named) => {
     const part = stored.get(named.number)
@@ -146,7 +144,9 @@ async function checkParts(
       `The provided 'x-amz-mp-object-size' header value ${expected.size} does not match what was computed: ${size}`,
     )
   }
-  const checksum = upload.checksumAlgorithm && objectChecksum(upload.checksumAlgorithm, upload.checksumType, parts)
+  const checksum = upload.checksumAlgorithm
+    ? objectChecksum(upload.checksumAlgorithm, upload.checksumType, parts)
+    : objectChecksum(DEFAULT_CHECKSUM, 'FULL_OBJECT', parts)
   if (expected.checksum && checksum && !agrees(expected.checksum, checksum)) {
     throw new S3Error('BadDigest', `The ${checksum.algorithm} you specified did not match the calculated checksum.`)
   }

@@ -1,5 +1,5 @@
 import { readAttributes } from '../attributes.ts'
-import { checksumHeaders } from '../checksums.ts'
+import { checksumHeaders, DEFAULT_CHECKSUM } from '../checksums.ts'
 import { readWriteConditions } from '../conditions.ts'
 import { versionText } from '../entry-headers.ts'
 import { operation } from '../operation.ts'
@@ -16,8 +16,7 @@ export const putObject = operation({
   },
   run: async ({ bucket, path, attributes, conditions }, context) => {
     const at = await context.branch(bucket)
-    // AWS: CRC64NVME is what an object gets whose writer sends no checksum.
-    const { staged, md5, checksum } = await context.receive(at, { checksum: 'CRC64NVME' })
+    const { staged, md5, checksum } = await context.receive(at, { checksum: DEFAULT_CHECKSUM })
     const result = await context.versioning.put(at, {
       path,
       staged,

@@ -1,6 +1,6 @@
 import { bodyDigest, type DigestName, MAX_PUT_BYTES } from '../../../kernel/index.ts'
 import type { ByteRange, ContentStore, Entry } from '../../../versioning/index.ts'
-import { algorithms, type ChecksumAlgorithm, fullObject } from '../checksums.ts'
+import { algorithms, type ChecksumAlgorithm, DEFAULT_CHECKSUM, fullObject } from '../checksums.ts'
 import { invalidArgument, S3Error } from '../codes.ts'
 import { openCopySource, readCopySource } from '../copy-source.ts'
 import { versionText } from '../entry-headers.ts'
@@ -40,7 +40,7 @@ export const uploadPartCopy = operation({
       context.versioning.content,
       entry,
       wanted,
-      upload.checksumAlgorithm,
+      upload.checksumAlgorithm ?? DEFAULT_CHECKSUM,
     )
     const part = await context.versioning.uploads.putPart(at, path, uploadId, {
       number,
@@ -67,10 +67,10 @@ async function copyBytes(
   content: ContentStore,
   entry: Entry,
   range: ByteRange,
-  algorithm: ChecksumAlgorithm | undefined,
+  algorithm: ChecksumAlgorithm,
 ): Promise<Pick<ReceivedContent, 'staged' | 'md5' | 'checksum'>> {
   const size = range.end - range.start
-  const names: DigestName[] = algorithm ? ['md5', algorithms[algorithm].digest] : ['md5']
+  const names: DigestName[] = ['md5', algorithms[algorithm].digest]
   const digest = bodyDigest(names, { expectedBytes: size })
   const writer = content.writer({ expectedBytes: size })
   let digestEnded = false
@@ -85,9 +85,9 @@ async function copyBytes(
     const digests = await digest.digest()
     writerEnded = true
     const staged = await writer.finish()
-    const value = algorithm && digests.get(algorithms[algorithm].digest)
+    const value = digests.get(algorithms[algorithm].digest)
     const md5 = digests.get('md5')?.toString('hex') ?? ''
-    return { staged, md5, ...(algorithm && value ? { checksum: fullObject(algorithm, value) } : {}) }
+    return { staged, md5, ...(value ? { checksum: fullObject(algorithm, value) } : {}) }
   } catch (error) {
     if (!digestEnded) digest.abandon()
     if (!writerEnded) await writer.abort()

@@ -1,4 +1,4 @@
-import { checksumHeaders, readChecksumClaim } from '../checksums.ts'
+import { checksumHeaders, DEFAULT_CHECKSUM, readChecksumClaim } from '../checksums.ts'
 import { S3Error } from '../codes.ts'
 import { readPartNumber, required } from '../numbers.ts'
 import { operation } from '../operation.ts'
@@ -29,7 +29,7 @@ export const uploadPart = operation({
         `Checksum Type mismatch occurred, expected checksum Type: ${algorithm.toLowerCase()}, actual checksum Type: ${claimed.toLowerCase()}`,
       )
     }
-    const { staged, md5, checksum } = await context.receive(at, algorithm ? { checksum: algorithm } : {})
+    const { staged, md5, checksum } = await context.receive(at, { checksum: algorithm ?? DEFAULT_CHECKSUM })
     const part = { number, staged, md5, ...(checksum ? { checksum } : {}) }
     await context.versioning.uploads.putPart(at, path, uploadId, part)
     return { md5, checksum }
