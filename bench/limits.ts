@@ -51,7 +51,9 @@ export async function measureLimits(folder: string, scale: Scale, credentials: C
       credentials,
     })
   try {
-    await many('GET', scale.connections, Math.ceil(scale.count / 5))
+    // As the server is warmed up.
+    await many('GET', scale.connections, Math.ceil(scale.count / 2))
+    await many('PUT', scale.connections, Math.ceil(scale.count / 2))
     return {
       rawPut: await many('PUT', scale.connections, scale.count),
       rawPutOne: await many('PUT', 1, Math.ceil(scale.count / 5)),

@@ -102,6 +102,28 @@ describe('README.md', () => {
   })
 })
 
+describe('docs/clients', () => {
+  const guides = readdirSync(join(project, 'docs/clients')).filter((name) => name !== 'README.md')
+  // What is no client of its own: the runner of another suite, two servers, what the suites share.
+  const others = ['s3-tests', 'egress', 'shared']
+  const folders = readdirSync(join(project, 'conformance'), { withFileTypes: true })
+  const suites = folders.filter((entry) => entry.isDirectory() && !others.includes(entry.name)).map(({ name }) => name)
+
+  it('has a guide for each client that is driven, and for no other, and all of them in its index', () => {
+    assert.deepEqual(guides.map((name) => name.replace('.md', '')).sort(), suites.sort())
+    for (const name of guides) assert.ok(read('docs/clients/README.md').includes(`](${name})`), name)
+  })
+
+  for (const name of suites) {
+    it(`${name}: its suite reads the guide, and says what it covers`, () => {
+      const sources = readdirSync(join(project, 'conformance', name)).filter((file) => /\.(ts|py)$/.test(file))
+      const text = sources.map((file) => read(`conformance/${name}/${file}`)).join('\n')
+      assert.match(text, new RegExp(`followGuide\\(bench, '${name}'|guide: '${name}'|docs/clients/${name}`))
+      assert.ok(existsSync(join(project, 'conformance', name, 'COVERAGE.md')))
+    })
+  }
+})
+
 describe('the documents', () => {
   const pages = [
     'README.md',

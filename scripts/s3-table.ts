@@ -20,29 +20,34 @@ function requestOf({ method, on, parameters, header }: RegisteredRoute): string 
 }
 
 /** Its columns are as wide as the formatter of the repository makes them. */
-function table(rows: readonly (readonly [string, string])[]): string[] {
-  const all = [['operation', 'request'] as const, ...rows]
-  const widths = [0, 1].map((column) => Math.max(...all.map((row) => row[column]?.length ?? 0)))
+function table(...all: readonly (readonly string[])[]): string[] {
+  const widths = (all[0] ?? []).map((_, column) => Math.max(...all.map((row) => row[column]?.length ?? 0)))
   const line = (cells: readonly string[]) => `| ${cells.map((cell, i) => cell.padEnd(widths[i] ?? 0)).join(' | ')} |`
   const [head = '', ...lines] = all.map(line)
   return [head, line(widths.map((width) => '-'.repeat(width))), ...lines]
 }
 
-/** The two tables: what is there, and what answers 501. */
+/** Every operation of AWS, in three tables: what is there, what is there in part, and what answers 501. */
 function s3Tables(): string {
   const operations = registry.filter(({ name }) => !ours.has(name)).sort((a, b) => (a.name < b.name ? -1 : 1))
-  const rows = (implemented: boolean) =>
-    operations
-      .filter(({ operation }) => (operation !== undefined) === implemented)
-      .map((route) => [route.name, `\`${requestOf(route)}\``] as const)
+  const whole = operations.filter(({ operation }) => operation && operation.partly === undefined)
+  const partly = operations.filter(({ operation }) => operation?.partly !== undefined)
+  const absent = operations.filter(({ operation }) => operation === undefined)
+  const row = (route: RegisteredRoute) => [route.name, `\`${requestOf(route)}\``]
   return [
-    `## Implemented: ${rows(true).length} of ${operations.length}`,
+    `## Implemented: ${whole.length} of ${operations.length}`,
     '',
-    ...table(rows(true)),
+    ...table(['operation', 'request'], ...whole.map(row)),
     '',
-    '## Not implemented: 501',
+    `## Partly implemented: ${partly.length}`,
     '',
-    ...table(rows(false)),
+    'What is not there is refused, and the refusal says so.',
+    '',
+    ...table(['operation', 'request', 'but'], ...partly.map((route) => [...row(route), route.operation?.partly ?? ''])),
+    '',
+    `## Not implemented, 501: ${absent.length}`,
+    '',
+    ...table(['operation', 'request'], ...absent.map(row)),
   ].join('\n')
 }
 

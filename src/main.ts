@@ -40,6 +40,13 @@ async function main(): Promise<void> {
   }
   process.on('SIGINT', stop)
   process.on('SIGTERM', stop)
+  // Only where there is a file to open again: else a terminal that is closed ends the server, as it always did.
+  if (config.accessLog.startsWith('/') || config.tls) {
+    process.on('SIGHUP', () => {
+      server.reopenLogs().catch((error: unknown) => log.error({ err: error }, 'reopening the logs failed'))
+      void server.reloadCertificate()
+    })
+  }
 }
 
 function greeting({ s3Url, apiUrl, rootKeyFile }: RunningServer, version: string): string {

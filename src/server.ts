@@ -2,33 +2,46 @@ import { access, constants, mkdir, open, rm, writeFile } from 'node:fs/promises'
 import type { Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { dirname, join } from 'node:path'
+import { Server as TlsServer } from 'node:tls'
 import { createApi } from './api/index.ts'
 import { cloudMigrations, openSecretStore } from './cloud/index.ts'
-import { egressMigrations, openEgress } from './egress/index.ts'
+import { egressMigrations, measureEgress, openEgress } from './egress/index.ts'
 import { createGateway } from './gateway/index.ts'
 import {
+  type AccessLog,
+  accessMigrations,
   type Clock,
   type Config,
   DomainError,
+  digestsUnderWay,
   errnoOf,
   errorMessage,
   InvalidConfig,
   type Log,
   loadRootKey,
   lockFolder,
+  Metrics,
+  measureProcess,
   migrate,
+  openAccessLog,
+  openSecretBox,
   openSqlite,
-  rootKeyRing,
+  openTls,
+  openUsers,
   shutdownDigests,
 } from './kernel/index.ts'
-import { openPipelines, pipelineMigrations } from './pipelines/index.ts'
-import { openVersioning, versioningMigrations } from './versioning/index.ts'
+import { measureJobs, openPipelines, pipelineMigrations } from './pipelines/index.ts'
+import { measureHistory, openVersioning, type Versioning, versioningMigrations } from './versioning/index.ts'
 
 export interface RunningServer {
   readonly s3Url: string
   readonly apiUrl: string
   /** Where the root key is kept; undefined if the configuration set it. */
   readonly rootKeyFile: string | undefined
+  /** The access log goes on in a new file: the old one was moved away. */
+  reopenLogs(): Promise<void>
+  /** Looks at the certificate files now; they are watched as well. */
+  reloadCertificate(): Promise<void>
   /** Takes no new request, stops the engines, and closes the store. */
   close(): Promise<void>
 }
@@ -54,28 +67,74 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
     const lock = await takeFolder(dataFolder)
     opened.add(() => lock.release())
     opened.add(() => shutdownDigests())
+    const accessLog = await openAccessLog(config.accessLog, { log })
+    opened.add(() => accessLog.close())
+    const metrics = new Metrics(log)
+    const stopMeasuring = measureProcess(metrics)
+    opened.add(async () => stopMeasuring())
     const rootKey = await loadRootKey(config)
 
     const databaseFile = join(dataFolder, 'meta.sqlite')
     const db = await openSqlite({ file: databaseFile, log, onFatal })
     opened.add(() => db.close())
-    await migrate(db, [versioningMigrations, cloudMigrations, egressMigrations, pipelineMigrations])
+    await migrate(db, [accessMigrations, versioningMigrations, cloudMigrations, egressMigrations, pipelineMigrations])
 
-    const versioning = await openVersioning({ db, databaseFile, dataFolder, batch: config.batch, clock, log, onFatal })
+    const versioning = await openVersioning({
+      db,
+      databaseFile,
+      dataFolder,
+      batch: config.batch,
+      versioning: config.versioning,
+      clock,
+      log,
+      onFatal,
+    })
     opened.add(() => versioning.close())
-    const secrets = await openSecretStore({ db, keyFolder: dataFolder, clock })
-    const egress = openEgress({ db, versioning, secrets, config, clock, log })
+    const box = await openSecretBox(dataFolder)
+    const secrets = openSecretStore({ db, box, clock })
+    const meter = measureEgress(metrics, db)
+    const egress = openEgress({ db, versioning, secrets, config, clock, log, meter })
     const scratchFolder = join(dataFolder, 'scratch')
     const pipelines = await openPipelines({ db, versioning, egress, config, clock, log, scratchFolder })
+
+    measureHistory(metrics, db)
+    measureJobs(metrics, db)
+    measureStore(metrics, { versioning, accessLog, version })
 
     // What was made by now must still be there after a loss of power.
     await syncFolder(dataFolder)
     await syncFolder(dirname(dataFolder))
 
-    const keys = rootKeyRing(rootKey)
-    const gateway = createGateway({ versioning, pipelines, keys, config, clock, log })
+    const users = await openUsers({ db, box, rootKey, roles: versioning.roles, clock })
+    const tls = config.tls && (await openTls(config.tls, log))
+    opened.add(async () => tls?.close())
+    const gateway = createGateway({
+      versioning,
+      pipelines,
+      keys: users,
+      people: users,
+      tls,
+      config,
+      clock,
+      log,
+      metrics,
+      accessLog,
+    })
     opened.add(() => gateway.close())
-    const api = createApi({ versioning, pipelines, secrets, keys, config, clock, log, version })
+    const api = createApi({
+      versioning,
+      pipelines,
+      secrets,
+      users,
+      keys: users,
+      tls,
+      config,
+      clock,
+      log,
+      version,
+      metrics,
+      accessLog,
+    })
     opened.add(() => api.close())
     const s3Url = await listen(gateway.server, config.s3Port, config.host, 'SLUICE_S3_PORT')
     const apiUrl = await listen(api.server, config.apiPort, config.host, 'SLUICE_API_PORT')
@@ -89,11 +148,37 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
     await writeFile(addressFile, `${JSON.stringify({ s3Url, apiUrl, pid: process.pid }, null, 2)}\n`)
     opened.add(() => rm(addressFile, { force: true }))
     log.info({ s3Url, apiUrl, dataFolder }, 'Sluice is ready')
-    return { s3Url, apiUrl, rootKeyFile: rootKey.file, close: () => opened.close() }
+    return {
+      s3Url,
+      apiUrl,
+      rootKeyFile: rootKey.file,
+      reopenLogs: () => accessLog.reopen(),
+      reloadCertificate: async () => tls?.reload(),
+      close: () => opened.close(),
+    }
   } catch (error) {
     await opened.close()
     throw error
   }
+}
+
+function measureStore(
+  metrics: Metrics,
+  { versioning, accessLog, version }: { versioning: Versioning; accessLog: AccessLog; version: string },
+): void {
+  metrics.read('sluice_info', 'Always 1; its label is the version that runs.', () => [[[version], 1]], {
+    labels: ['version'],
+  })
+  metrics.read('sluice_digests_under_way', 'Digests of large bodies that the worker threads are at.', digestsUnderWay)
+  metrics.read('sluice_storage_full', '1 while writes are refused for want of room.', () => (versioning.full ? 1 : 0))
+  metrics.read(
+    'sluice_access_log_lost_lines_total',
+    'Lines of the access log that could not be kept.',
+    () => accessLog.lost,
+    {
+      type: 'counter',
+    },
+  )
 }
 
 /** Closes what was opened, the last first. */
@@ -148,7 +233,8 @@ function listen(server: Server, port: number, host: string, setting: string): Pr
     server.listen({ port, host, backlog: 1024 }, () => {
       server.off('error', failed)
       const { address, port: chosen } = server.address() as AddressInfo
-      resolve(`http://${reachableName(address)}:${chosen}`)
+      const scheme = server instanceof TlsServer ? 'https' : 'http'
+      resolve(`${scheme}://${reachableName(address)}:${chosen}`)
     })
   })
 }

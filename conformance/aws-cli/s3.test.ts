@@ -2,22 +2,28 @@ import assert from 'node:assert/strict'
 import { mkdir, readFile, rm, utimes, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { after, before, describe, it } from 'node:test'
+import { followGuide, guideFile } from '../shared/guides.ts'
+import { commitsOf } from '../shared/history.ts'
+import { filesIn, ODD_NAMES, writeFolder, writeOddNames } from '../shared/trees.ts'
 import { type Bench, bytesNamed, missingTool, openBench } from '../support.ts'
-import { awsOn, missingAws } from './aws.ts'
+import { type AwsClient, awsOn, findAws, isModern } from './aws.ts'
 
-const missing = await missingAws()
+for (const client of await findAws()) describe(`${client.title}: aws s3`, { skip: client.missing }, () => suite(client))
 
 /** The high-level commands: what people type. */
-describe('aws s3', { skip: missing }, () => {
+function suite(client: AwsClient) {
   let bench: Bench
   let cli: ReturnType<typeof awsOn>
   const file = (name: string) => join(bench.folder, name)
   before(async () => {
     bench = await openBench()
-    cli = awsOn(bench)
+    cli = awsOn(bench, client)
     await cli.aws('s3 mb s3://master.box')
   })
   after(() => bench?.close())
+
+  // An older one needs --endpoint-url, as the guide says.
+  if (isModern(client)) it('does what its guide says', () => followGuide(bench, 'aws-cli'))
 
   it('sends 40 MiB in parts and gets them back byte for byte', async () => {
     const large = bytesNamed('large', 40 * 1024 * 1024)
@@ -34,10 +40,14 @@ describe('aws s3', { skip: missing }, () => {
   })
 
   it('copies from and to a pipe', async () => {
-    await bench.ok('aws', ['s3', 'cp', '-', 's3://master.box/piped'], { input: 'through a pipe' })
+    await cli.piped('through a pipe', 's3 cp - s3://master.box/piped')
     assert.equal(await cli.aws('s3 cp s3://master.box/piped -'), 'through a pipe')
-    await bench.ok('aws', ['s3', 'cp', '-', 's3://master.box/empty'], { input: '' })
+    await cli.piped('', 's3 cp - s3://master.box/empty')
     assert.equal(await cli.aws('s3 cp s3://master.box/empty -'), '')
+    const long = bytesNamed('pipe', 17 * 1024 * 1024)
+    await cli.piped(long, 's3 cp - s3://master.box/long --expected-size 17825792')
+    await cli.aws('s3 cp s3://master.box/long long.back')
+    assert.ok((await readFile(file('long.back'))).equals(long))
   })
 
   it('syncs only what changed, deletes what is gone, and syncs back', async () => {
@@ -89,51 +99,67 @@ describe('aws s3', { skip: missing }, () => {
   })
 
   it('takes names with spaces, plus, percent, umlauts and quotes as they are', async () => {
-    const names = [
-      'with space',
-      'plus+sign',
-      '100%',
-      '%2F',
-      'größe/ß',
-      'quote"s\'',
-      'a&b<c>',
-      '日本語',
-      'semi;colon?q=1',
-      'tilde~(paren)*!',
-    ]
-    await mkdir(file('odd'), { recursive: true })
-    for (const name of names) {
-      await writeFile(file('odd-file'), name)
-      await cli.aws('s3 cp odd-file', `s3://master.box/odd/${name}`)
-    }
+    await writeOddNames(file('odd'))
+    await cli.aws('s3 cp odd s3://master.box/odd/ --recursive')
     const { Contents } = await cli.json<{ Contents: { Key: string }[] }>(
       's3api list-objects-v2 --bucket master.box --prefix odd/',
     )
-    const byBytes = [...names]
-      .map((name) => `odd/${name}`)
-      .sort((a, b) => Buffer.compare(Buffer.from(a), Buffer.from(b)))
+    const byBytes = ODD_NAMES.map((name) => `odd/${name}`).sort((a, b) =>
+      Buffer.compare(Buffer.from(a), Buffer.from(b)),
+    )
     assert.deepEqual(
       Contents.map(({ Key }) => Key),
       byBytes,
     )
-    for (const name of names) assert.equal(await cli.aws('s3 cp', `s3://master.box/odd/${name}`, '-'), name)
-    await cli.aws('s3 rm s3://master.box/odd/ --recursive')
-    assert.equal((await cli.refused('s3 ls s3://master.box/odd/')).trim(), '')
+    await cli.aws('s3 cp s3://master.box/odd/ odd.back --recursive')
+    assert.deepEqual(await filesIn(file('odd.back')), await filesIn(file('odd')))
+    await cli.aws('s3 mv s3://master.box/odd/ s3://master.box/odder/ --recursive')
+    for (const name of ['größe/ß', '%2F'])
+      assert.equal(await cli.aws('s3 cp', `s3://master.box/odder/${name}`, '-'), name)
+    await cli.aws('s3 rm s3://master.box/odder/ --recursive')
+    assert.equal((await cli.refused('s3 ls s3://master.box/odd')).trim(), '')
+  })
+
+  it('makes one commit of a recursive copy, of a sync, and of a removal', async () => {
+    await writeFolder(file('bulk'), 120)
+    await cli.aws('s3 mb s3://master.bulk')
+    const expectNewest = async (count: number, files: number) => {
+      const commits = await commitsOf(bench, 'bulk')
+      assert.deepEqual([commits.length, commits[0]?.files], [count, files])
+      return commits[0]?.id
+    }
+    await cli.aws('s3 cp bulk s3://master.bulk/ --recursive')
+    const first = await expectNewest(1, 120)
+    await writeFile(file('bulk/new'), 'new')
+    await rm(file('bulk/d1'), { recursive: true })
+    await cli.aws('s3 sync bulk s3://master.bulk --delete --size-only')
+    await expectNewest(2, 97)
+    await cli.aws('s3 rm s3://master.bulk --recursive --exclude * --include d2/*')
+    await expectNewest(3, 73)
+    // What was removed is in the first commit: it is copied back on the server.
+    await cli.aws(`s3 sync s3://${first}.bulk s3://master.bulk --size-only`)
+    await expectNewest(4, 121)
+    await cli.aws(`s3 cp s3://${first}.bulk/ bulk.back --recursive`)
+    await rm(file('bulk/new'))
+    const kept = await filesIn(file('bulk'))
+    const back = await filesIn(file('bulk.back'))
+    assert.equal(Object.keys(back).length, 120)
+    assert.deepEqual(Object.fromEntries(Object.keys(kept).map((name) => [name, back[name]])), kept)
   })
 
   it('presigns by SigV4, and refuses the old SigV2 with a hint', async (t) => {
     const noCurl = await missingTool('curl', ['--version'])
     if (noCurl) return t.skip(noCurl)
-    await bench.ok('aws', ['s3', 'cp', '-', 's3://master.box/signed file'], { input: 'by link' })
-    await writeFile(file('v4'), '[default]\ns3 =\n  signature_version = s3v4\n  addressing_style = path\n')
+    await cli.piped('by link', 's3 cp -', 's3://master.box/signed file')
+    await writeFile(file('v4'), guideFile('aws-cli', '~/.aws/config', bench.server))
     await writeFile(file('v2'), '[default]\ns3 =\n  signature_version = s3\n')
-    const line = ['s3', 'presign', 's3://master.box/signed file']
-    const environment = (config: string) => ({ ...bench.server.clientEnvironment, AWS_CONFIG_FILE: file(config) })
-    const url = (await bench.ok('aws', line, { environment: environment('v4') })).trim()
+    const presign = async (config: string) =>
+      (await cli.awsWith({ AWS_CONFIG_FILE: file(config) }, 's3 presign', 's3://master.box/signed file')).trim()
+    const url = await presign('v4')
     assert.match(url, /X-Amz-Signature=/)
     assert.equal(await bench.ok('curl', ['-sS', '--fail', url]), 'by link')
     assert.match(await bench.ok('curl', ['-sS', url.replace('signed', 'other')]), /SignatureDoesNotMatch/)
-    const old = (await bench.ok('aws', line, { environment: environment('v2') })).trim()
+    const old = await presign('v2')
     if (old.includes('X-Amz-Signature')) return t.diagnostic('this CLI does not make SigV2 links any more')
     assert.match(await bench.ok('curl', ['-sS', old]), /s3v4/)
   })
@@ -162,4 +188,4 @@ describe('aws s3', { skip: missing }, () => {
     assert.match(said, /InvalidBucketName/)
     assert.match(said, /word-count/)
   })
-})
+}

@@ -4,19 +4,21 @@ import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { after, before, describe, it } from 'node:test'
 import { type Bench, bytesNamed, md5, openBench } from '../support.ts'
-import { awsOn, missingAws } from './aws.ts'
+import { type AwsClient, awsOn, findAws, isModern } from './aws.ts'
 
-const missing = await missingAws()
 const at = '--bucket master.api'
 
+for (const client of await findAws())
+  describe(`${client.title}: aws s3api`, { skip: client.missing }, () => suite(client))
+
 /** One operation at a time, as scripts use them. */
-describe('aws s3api', { skip: missing }, () => {
+function suite(client: AwsClient) {
   let bench: Bench
   let cli: ReturnType<typeof awsOn>
   const file = (name: string) => join(bench.folder, name)
   before(async () => {
     bench = await openBench()
-    cli = awsOn(bench)
+    cli = awsOn(bench, client)
     await cli.aws('s3api create-bucket --bucket master.api')
     await writeFile(file('body'), '0123456789')
   })
@@ -67,22 +69,27 @@ describe('aws s3api', { skip: missing }, () => {
     await cli.aws(`s3api get-object ${at} --key meta --if-match ${etag} yes`)
   })
 
-  it('writes only if nothing is there, and only over what was read', async () => {
-    const first = await cli.json(`s3api put-object ${at} --key lock --body body --if-none-match *`)
-    assert.match(
-      await cli.refused(`s3api put-object ${at} --key lock --body body --if-none-match *`),
-      /PreconditionFailed/,
-    )
-    await writeFile(file('next'), 'next')
-    const etag = String(first['ETag'])
-    const second = await cli.json(`s3api put-object ${at} --key lock --body next`, '--if-match', etag)
-    assert.match(
-      await cli.refused(`s3api put-object ${at} --key lock --body body`, '--if-match', etag),
-      /PreconditionFailed/,
-    )
-    assert.match(await cli.refused(`s3api put-object ${at} --key nothing --body body`, '--if-match', etag), /NoSuchKey/)
-    assert.equal((await cli.json(`s3api head-object ${at} --key lock`))['ETag'], second['ETag'])
-  })
+  // Version 2 of Debian 12 does not know these options yet; nothing is left out of a suite, it has other tests.
+  if (isModern(client))
+    it('writes only if nothing is there, and only over what was read', async () => {
+      const first = await cli.json(`s3api put-object ${at} --key lock --body body --if-none-match *`)
+      assert.match(
+        await cli.refused(`s3api put-object ${at} --key lock --body body --if-none-match *`),
+        /PreconditionFailed/,
+      )
+      await writeFile(file('next'), 'next')
+      const etag = String(first['ETag'])
+      const second = await cli.json(`s3api put-object ${at} --key lock --body next`, '--if-match', etag)
+      assert.match(
+        await cli.refused(`s3api put-object ${at} --key lock --body body`, '--if-match', etag),
+        /PreconditionFailed/,
+      )
+      assert.match(
+        await cli.refused(`s3api put-object ${at} --key nothing --body body`, '--if-match', etag),
+        /NoSuchKey/,
+      )
+      assert.equal((await cli.json(`s3api head-object ${at} --key lock`))['ETag'], second['ETag'])
+    })
 
   it('stores and gives back every checksum algorithm', async () => {
     const expected: Record<string, string> = {
@@ -267,11 +274,13 @@ describe('aws s3api', { skip: missing }, () => {
     await cli.aws('s3api create-bucket --bucket master.api')
   })
 
-  it('answers 501 to what comes later and leaves the object alone', async () => {
-    const tagging = JSON.stringify({ TagSet: [{ Key: 'a', Value: 'b' }] })
-    assert.match(await cli.refused(`s3api put-object-tagging ${at} --key meta --tagging`, tagging), /NotImplemented/)
-    assert.match(await cli.refused(`s3api put-object-acl ${at} --key meta --acl public-read`), /NotImplemented/)
-    assert.match(await cli.refused(`s3api get-bucket-replication ${at}`), /NotImplemented/)
+  it('answers 501 to what is not there and leaves the object alone', async () => {
+    const rules = JSON.stringify({ Status: 'ON' })
+    assert.match(
+      await cli.refused(`s3api put-object-legal-hold ${at} --key meta --legal-hold`, rules),
+      /NotImplemented/,
+    )
+    assert.match(await cli.refused(`s3api restore-object ${at} --key meta --restore-request Days=1`), /NotImplemented/)
     await cli.aws(`s3api get-object ${at} --key meta unharmed`)
     assert.equal(await readFile(file('unharmed'), 'utf8'), '0123456789')
   })
@@ -282,4 +291,4 @@ describe('aws s3api', { skip: missing }, () => {
     assert.ok(!Contents.some(({ Key }) => Key.startsWith('.sluice')))
     assert.ok(JSON.parse(await cli.aws('s3 cp s3://master.api/.sluice/log.json -')))
   })
-})
+}

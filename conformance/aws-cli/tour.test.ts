@@ -5,7 +5,7 @@ import { after, before, describe, it } from 'node:test'
 import { breakPicture, drawPictures, writePictures } from '../../examples/pictures.ts'
 import { repository } from '../server.ts'
 import { type Bench, openBench } from '../support.ts'
-import { awsOn, missingAws } from './aws.ts'
+import { awsOn, findAnyAws } from './aws.ts'
 
 interface CommitJson {
   id: string
@@ -20,15 +20,15 @@ interface JobJson {
   datums: { total: number; processed: number; skipped: number; failed: number }
 }
 
-const missing = await missingAws()
+const client = await findAnyAws()
 
-describe('the tour, with the AWS CLI', { skip: missing }, () => {
+describe(`the tour, with ${client.title}`, { skip: client.missing }, () => {
   let bench: Bench
   let cli: ReturnType<typeof awsOn>
   let pictures: string[] = []
   before(async () => {
     bench = await openBench()
-    cli = awsOn(bench)
+    cli = awsOn(bench, client)
     await mkdir(join(bench.folder, 'photos'))
     await writePictures(join(bench.folder, 'photos'), await drawPictures())
     pictures = (await readdir(join(bench.folder, 'photos'))).sort()

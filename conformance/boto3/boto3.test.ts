@@ -1,37 +1,9 @@
-import assert from 'node:assert/strict'
 import { join } from 'node:path'
-import { it } from 'node:test'
 import { repository } from '../server.ts'
-import { missingTool, openBench, runProgram } from '../support.ts'
+import { pythonSuite } from '../shared/python.ts'
 
-const missing = await missingTool('python3', ['-c', 'import boto3'])
+const here = import.meta.dirname
+const environment = { SUITE_EXAMPLES: join(repository, 'examples') }
 
-interface Line {
-  readonly name: string
-  readonly outcome: 'passed' | 'failed' | 'skipped' | 'ended'
-  readonly detail: string
-}
-
-/** The suite itself is Python (boto3_suite.py); each of its tests is one here. */
-it('boto3', { skip: missing, timeout: 300_000 }, async (t) => {
-  const bench = await openBench()
-  t.after(() => bench.close())
-  const environment = {
-    ...bench.server.clientEnvironment,
-    SUITE_NODE: process.execPath,
-    SUITE_SLUICE: join(repository, 'bin/sluice.js'),
-    SUITE_EXAMPLES: join(repository, 'examples'),
-    PYTHONDONTWRITEBYTECODE: '1',
-  }
-  const suite = join(repository, 'conformance/boto3/boto3_suite.py')
-  const ran = await runProgram('python3', [suite], { environment, folder: bench.folder, timeoutMs: 280_000 })
-  const lines = ran.stdout.split('\n').filter((line) => line.startsWith('{'))
-  const results = lines.map((line) => JSON.parse(line) as Line)
-  assert.equal(results.at(-1)?.outcome, 'ended', `the suite did not end: ${ran.stdout.slice(-2000)}${ran.stderr}`)
-  for (const { name, outcome, detail } of results.slice(0, -1)) {
-    await t.test(name, (test) => {
-      if (outcome === 'skipped') test.skip(detail)
-      else assert.equal(outcome, 'passed', `${detail}\nserver:\n${bench.server.output().slice(-4000)}`)
-    })
-  }
-})
+await pythonSuite('boto3', ['boto3'], join(here, 'boto3_suite.py'), { environment, guide: 'boto3' })
+await pythonSuite('boto3: versions, tags, transactions, snapshots', ['boto3'], join(here, 'boto3_history.py'))

@@ -1,4 +1,4 @@
-"""What boto3 programs do, against the endpoint of the environment. Prints one JSON line for each test as it ends."""
+"""What boto3 programs do with objects: put, get, list, transfer, sign, wait; with integrity protections on and off."""
 
 import hashlib
 import io
@@ -7,46 +7,14 @@ import os
 import subprocess
 import sys
 import threading
-import time
-import unittest
 import urllib.error
 import urllib.request
-import uuid
 
 import boto3
 from boto3.s3.transfer import TransferConfig
-from botocore.config import Config
+from boto3_case import Case, client, code_of
 from botocore.exceptions import ClientError, MissingDependencyException
-
-MIB = 1024 * 1024
-
-
-def client(**config):
-    return boto3.client("s3", config=Config(s3={"addressing_style": "path"}, retries={"max_attempts": 1}, **config))
-
-
-def code_of(error: ClientError) -> str:
-    return error.response["Error"]["Code"]
-
-
-def noise(name: str, size: int) -> bytes:
-    """Bytes without repetition, the same for the same name."""
-    blocks = (hashlib.sha512(f"{name} {n}".encode()).digest() for n in range(size // 64 + 1))
-    return b"".join(blocks)[:size]
-
-
-class Case(unittest.TestCase):
-    def setUp(self):
-        self.s3 = client()
-        self.repo = f"r{uuid.uuid4().hex[:12]}"
-        self.bucket = f"master.{self.repo}"
-        self.s3.create_bucket(Bucket=self.bucket)
-
-    def assertRefused(self, code, call, **arguments):
-        with self.assertRaises(ClientError) as caught:
-            call(**arguments)
-        self.assertEqual(code_of(caught.exception), code)
-        return caught.exception.response
+from lines import MIB, noise, run, settings, sluice
 
 
 class Objects(Case):
@@ -97,24 +65,25 @@ class Objects(Case):
         self.assertRefused("PreconditionFailed", self.s3.put_object, Bucket=self.bucket, Key="lock", Body=b"4", IfMatch=first["ETag"])
         self.assertEqual(self.s3.get_object(Bucket=self.bucket, Key="lock")["Body"].read(), b"3")
 
-    def test_lets_one_of_many_racing_writers_create_a_file(self):
-        results, barrier = [], threading.Barrier(8)
+    def test_lets_one_of_fifty_parallel_writers_create_a_file(self):
+        for key in ("race", "scratch/_temporary/race"):
+            outcomes, barrier, shared = [], threading.Barrier(50), client(max_pool_connections=50)
 
-        def race(number):
-            own = client()
-            barrier.wait()
-            try:
-                own.put_object(Bucket=self.bucket, Key="race", Body=str(number).encode(), IfNoneMatch="*")
-                results.append(number)
-            except ClientError as error:
-                if code_of(error) not in ("PreconditionFailed", "ConditionalRequestConflict"):
-                    results.append(code_of(error))
+            def race(number, key=key, outcomes=outcomes, barrier=barrier, shared=shared):
+                barrier.wait()
+                try:
+                    shared.put_object(Bucket=self.bucket, Key=key, Body=str(number).encode(), IfNoneMatch="*")
+                    outcomes.append((200, number))
+                except ClientError as error:
+                    outcomes.append((error.response["ResponseMetadata"]["HTTPStatusCode"], code_of(error)))
 
-        threads = [threading.Thread(target=race, args=(n,)) for n in range(8)]
-        [thread.start() for thread in threads]
-        [thread.join() for thread in threads]
-        self.assertEqual(len(results), 1, results)
-        self.assertEqual(self.s3.get_object(Bucket=self.bucket, Key="race")["Body"].read(), str(results[0]).encode())
+            threads = [threading.Thread(target=race, args=(n,)) for n in range(50)]
+            [thread.start() for thread in threads]
+            [thread.join() for thread in threads]
+            winners = [number for status, number in outcomes if status == 200]
+            self.assertEqual((len(outcomes), len(winners)), (50, 1), outcomes)
+            self.assertLessEqual({status for status, _ in outcomes}, {200, 409, 412}, outcomes)
+            self.assertEqual(self.get(key), str(winners[0]).encode())
 
     def test_deletes_many_and_copies(self):
         for n in range(30):
@@ -124,6 +93,15 @@ class Objects(Case):
         self.assertEqual(len(answer["Deleted"]), 30)
         keys = [entry["Key"] for entry in self.s3.list_objects_v2(Bucket=self.bucket)["Contents"]]
         self.assertEqual(keys, ["copy"])
+
+
+class Guide(Case):
+    def test_works_with_the_client_of_its_guide(self):
+        guided = settings("boto3")["s3"]
+        guided.put_object(Bucket=self.bucket, Key="a", Body=b"there")
+        self.assertEqual(self.get("a"), b"there")
+        link = guided.generate_presigned_url("get_object", Params={"Bucket": self.bucket, "Key": "a"})
+        self.assertEqual(urllib.request.urlopen(link).read(), b"there")
 
 
 class Integrity(Case):
@@ -173,6 +151,39 @@ class Transfers(Case):
         into = io.BytesIO()
         self.s3.download_fileobj(self.bucket, "large", into, Config=config)
         self.assertEqual(into.getvalue(), data)
+
+    def test_copies_a_large_object_in_parts_without_fetching_it(self):
+        self.s3.upload_fileobj(io.BytesIO(noise("copied", 12 * MIB)), self.bucket, "from")
+        config = TransferConfig(multipart_threshold=5 * MIB, multipart_chunksize=5 * MIB)
+        self.s3.copy({"Bucket": self.bucket, "Key": "from"}, self.bucket, "to", Config=config)
+        self.assertEqual(self.get("to"), noise("copied", 12 * MIB))
+        self.assertRegex(self.s3.head_object(Bucket=self.bucket, Key="to")["ETag"], '^"[0-9a-f]{32}-3"$')
+
+    def test_sends_a_stream_whose_length_nobody_knows(self):
+        class Endless(io.RawIOBase):
+            def __init__(self, data):
+                self.rest = io.BytesIO(data)
+
+            def readable(self):
+                return True
+
+            def read(self, size=-1):
+                return self.rest.read(size)
+
+        self.s3.upload_fileobj(Endless(noise("unknown", 18 * MIB)), self.bucket, "stream")
+        self.assertEqual(self.get("stream"), noise("unknown", 18 * MIB))
+
+    def test_gives_checksums_of_the_whole_and_of_parts(self):
+        for kind, algorithm in (("FULL_OBJECT", "CRC32"), ("COMPOSITE", "SHA256")):
+            upload = self.s3.create_multipart_upload(Bucket=self.bucket, Key=kind, ChecksumAlgorithm=algorithm, ChecksumType=kind)["UploadId"]
+            parts = []
+            for number, size in ((1, 5 * MIB), (2, 1000)):
+                sent = self.s3.upload_part(Bucket=self.bucket, Key=kind, UploadId=upload, PartNumber=number, Body=noise(str(number), size), ChecksumAlgorithm=algorithm)
+                parts.append({"PartNumber": number, "ETag": sent["ETag"], f"Checksum{algorithm}": sent[f"Checksum{algorithm}"]})
+            done = self.s3.complete_multipart_upload(Bucket=self.bucket, Key=kind, UploadId=upload, MultipartUpload={"Parts": parts})
+            self.assertEqual((done["ChecksumType"], done[f"Checksum{algorithm}"].endswith("-2")), (kind, kind == "COMPOSITE"))
+            head = self.s3.head_object(Bucket=self.bucket, Key=kind, ChecksumMode="ENABLED")
+            self.assertEqual(head[f"Checksum{algorithm}"], done[f"Checksum{algorithm}"])
 
     def test_uploads_from_many_threads_at_once(self):
         resource_errors = []
@@ -310,41 +321,13 @@ class Summary(Case):
         self.s3.create_bucket(Bucket="master.measurements")
         for name in sorted(os.listdir(f"{examples}/summary/data")):
             self.s3.upload_file(f"{examples}/summary/data/{name}", "master.measurements", name)
-        sluice = [os.environ["SUITE_NODE"], os.environ["SUITE_SLUICE"]]
-        subprocess.run([*sluice, "pipeline", "create", "-f", f"{examples}/summary/pipeline.json"], check=True, capture_output=True)
-        subprocess.run([*sluice, "flush", "measurements@master"], check=True, capture_output=True)
-        listed = subprocess.run([*sluice, "commit", "list", "measurements", "--json"], check=True, capture_output=True)
-        commit = json.loads(listed.stdout)[0]["id"]
+        sluice("pipeline", "create", "-f", f"{examples}/summary/pipeline.json")
+        sluice("flush", "measurements@master")
+        commit = json.loads(sluice("commit", "list", "measurements", "--json"))[0]["id"]
         shown = subprocess.run([sys.executable, f"{examples}/summary/read_summary.py", commit], check=True, capture_output=True, text=True)
         self.assertIn(f"measurements@{commit}", shown.stdout)
         self.assertIn("mean", shown.stdout)
 
 
-class Lines(unittest.TestResult):
-    """One JSON line for each test."""
-
-    def say(self, test, outcome, detail=""):
-        print(json.dumps({"name": f"{type(test).__name__}: {test._testMethodName[5:].replace('_', ' ')}", "outcome": outcome, "detail": detail}), flush=True)
-
-    def addSuccess(self, test):
-        self.say(test, "passed")
-
-    def addFailure(self, test, err):
-        super().addFailure(test, err)
-        self.say(test, "failed", self.failures[-1][1])
-
-    def addError(self, test, err):
-        super().addError(test, err)
-        self.say(test, "failed", self.errors[-1][1])
-
-    def addSkip(self, test, reason):
-        super().addSkip(test, reason)
-        self.say(test, "skipped", reason)
-
-
 if __name__ == "__main__":
-    started = time.time()
-    result = Lines()
-    unittest.defaultTestLoader.loadTestsFromModule(sys.modules[__name__]).run(result)
-    print(json.dumps({"name": "all", "outcome": "ended", "detail": f"{time.time() - started:.1f} s"}))
-    sys.exit(0 if result.wasSuccessful() else 1)
+    run(f"boto3 {boto3.__version__}")

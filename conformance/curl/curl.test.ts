@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { after, before, describe, it } from 'node:test'
+import { followGuide } from '../shared/guides.ts'
 import { type Bench, bytesNamed, missingTool, openBench } from '../support.ts'
 
 const noCurl = await missingTool('curl', ['--aws-sigv4', 'aws:amz:us-east-1:s3', '--version'])
@@ -23,6 +24,8 @@ describe('curl', { skip: noCurl }, () => {
   const status = async (args: string[]) =>
     bench.ok('curl', [...args, '-o', join(bench.folder, 'answer'), '-w', '%{http_code}'])
   const answer = () => readFile(join(bench.folder, 'answer'), 'utf8')
+
+  it('does what its guide says', () => followGuide(bench, 'curl'))
 
   it('puts, gets, heads and deletes a file', async () => {
     await writeFile(join(bench.folder, 'note'), 'by curl')

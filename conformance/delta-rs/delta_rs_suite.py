@@ -10,17 +10,10 @@ import deltalake
 import pyarrow as pa
 from deltalake import DeltaTable, write_deltalake
 from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
-from lines import ENDPOINT, commits_of, new_repo, run, sluice
+from lines import commits_of, new_repo, run, settings, sluice
 
 # No lock table and no unsafe rename: the log is written by PUT with If-None-Match.
-OPTIONS = {
-    "aws_endpoint_url": ENDPOINT,
-    "aws_allow_http": "true",
-    "aws_region": "us-east-1",
-    "aws_access_key_id": os.environ["AWS_ACCESS_KEY_ID"],
-    "aws_secret_access_key": os.environ["AWS_SECRET_ACCESS_KEY"],
-    "aws_conditional_put": "etag",
-}
+OPTIONS = settings("delta-rs")["options"]
 
 
 def rows(count: int, start: int = 0) -> pa.Table:

@@ -1,4 +1,8 @@
 import { join } from 'node:path'
 import { pythonSuite } from '../shared/python.ts'
 
-await pythonSuite('duckdb', ['duckdb'], join(import.meta.dirname, 'duckdb_suite.py'))
+const suite = join(import.meta.dirname, 'duckdb_suite.py')
+await pythonSuite('duckdb', ['duckdb'], suite, {
+  guide: 'duckdb',
+  following: { runners: { sql: ['python3', suite, 'sql'] } },
+})

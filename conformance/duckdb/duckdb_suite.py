@@ -1,10 +1,15 @@
 """What DuckDB users do through httpfs: COPY out, query files, globs and partitions, views over snapshots."""
 
 import os
+import re
+import sys
 import unittest
 
 import duckdb
 from lines import ENDPOINT, ODD_NAMES, commits_of, new_repo, run
+
+with open(f"{os.environ['SUITE_GUIDES']}/duckdb.md", encoding="utf-8") as page:
+    GUIDE = page.read()
 
 try:
     # The extension as a Python package, for machines that can't reach DuckDB's own extension server.
@@ -20,15 +25,22 @@ except (ImportError, StopIteration):
     PACKAGED = None
 
 
-def connect(secret: str = os.environ["AWS_SECRET_ACCESS_KEY"]) -> duckdb.DuckDBPyConnection:
+def loaded() -> duckdb.DuckDBPyConnection:
     connection = duckdb.connect()
     if PACKAGED:
         connection.load_extension(PACKAGED)
     else:
         connection.install_extension("httpfs")
         connection.load_extension("httpfs")
-    connection.execute(f"""CREATE SECRET (TYPE s3, KEY_ID '{os.environ["AWS_ACCESS_KEY_ID"]}', SECRET '{secret}',
-        ENDPOINT '{ENDPOINT.removeprefix("http://")}', URL_STYLE 'path', USE_SSL false, REGION 'us-east-1')""")
+    return connection
+
+
+def connect(secret: str = os.environ["AWS_SECRET_ACCESS_KEY"]) -> duckdb.DuckDBPyConnection:
+    """With the secret that the guide shows."""
+    connection = loaded()
+    [statement] = re.findall(r"^CREATE SECRET .*;$", GUIDE, re.MULTILINE)
+    filled = statement.replace("YOUR_ACCESS_KEY", os.environ["AWS_ACCESS_KEY_ID"]).replace("YOUR_SECRET_KEY", secret)
+    connection.execute(filled.replace("127.0.0.1:30600", ENDPOINT.removeprefix("http://")))
     return connection
 
 
@@ -131,5 +143,16 @@ class Folders(Case):
         self.assertEqual(self.rows("SELECT sum(n) FROM remote.t"), [(499_500,)])
 
 
+def follow(page: str):
+    """Runs the statements that the guide shows."""
+    with connect() as db:
+        for statement in page.split(";\n"):
+            if statement.strip() and "CREATE SECRET" not in statement:
+                db.execute(statement).fetchall()
+
+
 if __name__ == "__main__":
-    run(f"duckdb {duckdb.__version__}, httpfs {'from its package' if PACKAGED else MISSING or 'from its server'}")
+    if sys.argv[1:2] == ["sql"]:
+        follow(sys.stdin.read())
+    else:
+        run(f"duckdb {duckdb.__version__}, httpfs {'from its package' if PACKAGED else MISSING or 'from its server'}")

@@ -4,15 +4,9 @@ import os
 import unittest
 
 import polars as pl
-from lines import ENDPOINT, ODD_NAMES, commits_of, new_repo, run
+from lines import ODD_NAMES, commits_of, new_repo, run, settings
 
-OPTIONS = {
-    "aws_endpoint_url": ENDPOINT,
-    "aws_allow_http": "true",
-    "aws_region": "us-east-1",
-    "aws_access_key_id": os.environ["AWS_ACCESS_KEY_ID"],
-    "aws_secret_access_key": os.environ["AWS_SECRET_ACCESS_KEY"],
-}
+OPTIONS = settings("polars")["options"]
 
 
 def frame(rows: int, start: int = 0) -> pl.DataFrame:

@@ -11,7 +11,7 @@ import pyarrow.csv
 import pyarrow.dataset as ds
 import pyarrow.feather
 import pyarrow.parquet as pq
-from lines import ENDPOINT, MIB, ODD_NAMES, commits_of, new_repo, noise, run
+from lines import ENDPOINT, MIB, ODD_NAMES, commits_of, new_repo, noise, run, settings
 from pyarrow import fs
 
 
@@ -48,6 +48,12 @@ class Case(unittest.TestCase):
 
 
 class Files(Case):
+    def test_works_with_the_file_system_of_its_guide(self):
+        guided = settings("pyarrow")["s3"]
+        self.put("a", b"there")
+        with guided.open_input_stream(f"{self.bucket}/a") as stream:
+            self.assertEqual(stream.read(), b"there")
+
     def test_writes_reads_overwrites_and_deletes(self):
         self.put("a/b", b"first")
         self.put("a/b", b"second")

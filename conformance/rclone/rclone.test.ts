@@ -2,7 +2,10 @@ import assert from 'node:assert/strict'
 import { readFile, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { after, before, describe, it } from 'node:test'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { followGuide } from '../shared/guides.ts'
 import { commitsOf, headOf } from '../shared/history.ts'
+import { missingFuse } from '../shared/mounts.ts'
 import { filesIn, ODD_NAMES, writeFolder, writeOddNames } from '../shared/trees.ts'
 import { type Bench, bytesNamed, md5, openBench } from '../support.ts'
 import { findRclone, rcloneOn } from './rclone.ts'
@@ -21,6 +24,11 @@ describe(client.title, { skip: client.missing }, () => {
     await writeFolder(file('tree'), 60)
   })
   after(() => bench?.close())
+
+  it('does what its guide says', async () => {
+    const noFuse = await missingFuse()
+    await followGuide(bench, 'rclone', { except: ({ text }) => noFuse !== undefined && text.includes('rclone mount') })
+  })
 
   it('copies a folder as one commit, and finds it equal', async () => {
     await cli.rclone('mkdir sluice:master.bulk')
@@ -138,6 +146,37 @@ describe(client.title, { skip: client.missing }, () => {
     await cli.rclone('rmdir sluice:master.moves')
     assert.doesNotMatch(await cli.rclone('lsd sluice:'), /master\.moves/)
     assert.match(await cli.refused('lsf sluice:master.moves'), /directory not found/)
+  })
+
+  it('lists, reads and brings back what was replaced or deleted', async () => {
+    await cli.rclone('mkdir sluice:master.versions')
+    const write = (text: string) => cli.piped(text, 'rcat sluice:master.versions/notes.txt')
+    await write('old')
+    // Versions are told apart by their time, in whole seconds.
+    await sleep(1100)
+    const between = new Date().toISOString()
+    await sleep(1100)
+    await write('new')
+    await cli.rclone('deletefile sluice:master.versions/notes.txt')
+    assert.equal(await cli.rclone('lsf sluice:master.versions'), '')
+    const names = (await cli.rclone('lsf sluice:master.versions --s3-versions')).trim().split('\n').sort()
+    assert.equal(names.length, 2, names.join())
+    for (const name of names) assert.match(name, /^notes-v\d{4}-\d\d-\d\d-\d{6}-\d{3}\.txt$/)
+    assert.equal(await cli.rclone(`cat sluice:master.versions/${names[0]} --s3-versions`), 'old')
+    assert.equal(await cli.rclone(`cat sluice:master.versions/${names[1]} --s3-versions`), 'new')
+    assert.equal(await cli.rclone(`cat sluice:master.versions/notes.txt --s3-version-at ${between}`), 'old')
+    await cli.rclone(`copy sluice:master.versions versions.back --s3-version-at ${between}`)
+    assert.equal(await readFile(file('versions.back/notes.txt'), 'utf8'), 'old')
+  })
+
+  it('purges a folder and a whole bucket', async () => {
+    await cli.rclone('mkdir sluice:master.purged')
+    await cli.rclone('copy tree sluice:master.purged/one')
+    await cli.rclone('copy tree sluice:master.purged/two')
+    await cli.rclone('purge sluice:master.purged/one')
+    assert.equal(await cli.rclone('lsf sluice:master.purged'), 'two/\n')
+    await cli.rclone('purge sluice:master.purged')
+    assert.doesNotMatch(await cli.rclone('lsd sluice:'), /purged/)
   })
 
   it('takes odd names as they are', async () => {

@@ -1,22 +1,18 @@
-/** rclone as a suite uses it: a remote `sluice:` that is set up by the environment alone. */
+/** rclone as a suite uses it: the remote `sluice:` of its guide. */
+import { writeFileSync } from 'node:fs'
 import { readFile, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { type Client, findClient } from '../shared/clients.ts'
+import { guideFile } from '../shared/guides.ts'
 import type { Bench } from '../support.ts'
 
 export const findRclone = (): Promise<Client> => findClient('rclone', 'version')
 
 export function rcloneOn(bench: Bench) {
-  const { accessKeyId, secretAccessKey } = bench.server.credentials
+  writeFileSync(join(bench.folder, 'rclone.conf'), guideFile('rclone', '~/.config/rclone/rclone.conf', bench.server))
   const environment: Record<string, string> = {
     ...bench.server.clientEnvironment,
-    RCLONE_CONFIG: join(bench.folder, 'no-rclone.conf'),
-    RCLONE_CONFIG_SLUICE_TYPE: 's3',
-    RCLONE_CONFIG_SLUICE_PROVIDER: 'Other',
-    RCLONE_CONFIG_SLUICE_ACCESS_KEY_ID: accessKeyId,
-    RCLONE_CONFIG_SLUICE_SECRET_ACCESS_KEY: secretAccessKey,
-    RCLONE_CONFIG_SLUICE_ENDPOINT: bench.server.s3Url,
-    RCLONE_CONFIG_SLUICE_FORCE_PATH_STYLE: 'true',
+    RCLONE_CONFIG: join(bench.folder, 'rclone.conf'),
     // Whatever it does is shown at once instead of being tried again for minutes.
     RCLONE_RETRIES: '1',
     RCLONE_LOW_LEVEL_RETRIES: '1',

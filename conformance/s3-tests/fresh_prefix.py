@@ -33,8 +33,9 @@ def remove_all_buckets():
     import s3tests.functional as suite
     from botocore.exceptions import ClientError
 
-    client = suite.get_client()
-    for bucket in client.list_buckets()['Buckets']:
+    # Each user lists its own.
+    clients = (suite.get_client(), suite.get_alt_client())
+    for client, bucket in [(client, bucket) for client in clients for bucket in client.list_buckets()['Buckets']]:
         name = bucket['Name']
         try:
             for page in client.get_paginator('list_objects_v2').paginate(Bucket=name):

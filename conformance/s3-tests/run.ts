@@ -7,8 +7,8 @@ import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { dirname, join, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { ListBucketsCommand, S3Client } from '@aws-sdk/client-s3'
 import { underOurNode } from '../../test/runner.ts'
+import { repository } from '../server.ts'
 import { type Bench, missingTool, openBench, runProgram } from '../support.ts'
 
 const here = dirname(fileURLToPath(import.meta.url))
@@ -59,7 +59,7 @@ async function readNames(file: string): Promise<string[]> {
 
 async function runSuite(checkout: string, python: string, names: readonly string[]): Promise<Line[]> {
   const folder = await mkdtemp(join(tmpdir(), 'sluice-s3-tests-'))
-  const bench = await openBench({ SLUICE_REGION: REGION })
+  const bench = await openBench({ SLUICE_REGION: REGION, SLUICE_VERSIONING: 'unset' })
   try {
     const settings = { config: join(folder, 's3tests.conf'), wanted: join(folder, 'wanted') }
     const results = join(folder, 'results')
@@ -105,31 +105,41 @@ function withoutAwsKeys(environment: Readonly<Record<string, string>>): Record<s
   return Object.fromEntries(Object.entries(environment).filter(([name]) => !/^AWS_(ACCESS|SECRET|ENDPOINT)/.test(name)))
 }
 
-/** The suite wants three users and more; there is one key, which stands for all of them. */
+/** The users that the suite wants, made as anybody makes them. None is an administrator: what they may do, they may as owners. */
 async function configuration(bench: Bench): Promise<string> {
-  const { s3Url, credentials } = bench.server
-  const s3 = new S3Client({ endpoint: s3Url, region: REGION, forcePathStyle: true, credentials })
-  const { Owner: owner } = await s3.send(new ListBucketsCommand({}))
-  s3.destroy()
-  const url = new URL(s3Url)
-  const user = [
-    `access_key = ${credentials.accessKeyId}`,
-    `secret_key = ${credentials.secretAccessKey}`,
-    `user_id = ${owner?.ID ?? ''}`,
-    `display_name = ${owner?.DisplayName ?? ''}`,
-    'email = root@example.com',
-  ]
+  const url = new URL(bench.server.s3Url)
+  const main = await createUser(bench, 'main')
+  const alt = await createUser(bench, 'alt')
+  const tenant = await createUser(bench, 'tenant')
+  const iam = await createUser(bench, 'iam')
   const sections: [string, string[]][] = [
     ['DEFAULT', [`host = ${url.hostname}`, `port = ${url.port}`, 'is_secure = False', 'ssl_verify = False']],
     ['fixtures', ['bucket prefix = t-{random}-']],
-    ['s3 main', [...user, `api_name = ${REGION}`]],
-    ['s3 alt', user],
-    ['s3 tenant', [...user, 'tenant = tenant']],
-    ['iam', user],
-    ['iam root', user],
-    ['iam alt root', user],
+    ['s3 main', [...main, `api_name = ${REGION}`]],
+    ['s3 alt', alt],
+    ['s3 tenant', [...tenant, 'tenant = tenant']],
+    ['iam', iam],
+    ['iam root', iam],
+    ['iam alt root', iam],
   ]
   return sections.map(([name, lines]) => `[${name}]\n${lines.join('\n')}\n`).join('\n')
+}
+
+async function createUser(bench: Bench, name: string): Promise<string[]> {
+  const email = `${name}@example.com`
+  const command = [join(repository, 'bin/sluice.js'), 'user', 'create', name, '--email', email, '--json']
+  const environment = { ...bench.server.clientEnvironment, AWS_REGION: REGION }
+  const { user, key } = JSON.parse(await bench.ok(process.execPath, command, { environment })) as {
+    user: { canonicalId: string }
+    key: { accessKeyId: string; secretAccessKey: string }
+  }
+  return [
+    `access_key = ${key.accessKeyId}`,
+    `secret_key = ${key.secretAccessKey}`,
+    `user_id = ${user.canonicalId}`,
+    `display_name = ${name}`,
+    `email = ${email}`,
+  ]
 }
 
 async function report(results: readonly Line[], names: readonly string[], bar: readonly string[]): Promise<number> {

@@ -3,6 +3,7 @@ import { mkdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { after, before, describe, it } from 'node:test'
 import { findClient } from '../shared/clients.ts'
+import { followGuide, guideFile } from '../shared/guides.ts'
 import { commitsOf, headOf } from '../shared/history.ts'
 import { filesIn, ODD_NAMES, writeFolder, writeOddNames } from '../shared/trees.ts'
 import { type Bench, bytesNamed, md5, openBench } from '../support.ts'
@@ -18,23 +19,14 @@ describe(client.title, { skip: client.missing }, () => {
   const refused = (line: string, ...more: string[]) => bench.fails('s3cmd', [...words(line), ...more])
   before(async () => {
     bench = await openBench()
-    const { credentials, s3Url } = bench.server
-    const host = s3Url.replace('http://', '')
-    const settings = {
-      access_key: credentials.accessKeyId,
-      secret_key: credentials.secretAccessKey,
-      host_base: host,
-      host_bucket: `${host}/%(bucket)`,
-      use_https: 'False',
-      // Its own pauses after a refusal are minutes long.
-      max_retries: '1',
-    }
-    const lines = Object.entries(settings).map(([name, value]) => `${name} = ${value}`)
-    await writeFile(file('s3cfg'), `[default]\n${lines.join('\n')}\n`)
+    // Its own pauses after a refusal are minutes long.
+    await writeFile(file('s3cfg'), `${guideFile('s3cmd', '~/.s3cfg', bench.server)}max_retries = 1\n`)
     await s3cmd('mb s3://master.box')
     await writeFolder(file('tree'), 30)
   })
   after(() => bench?.close())
+
+  it('does what its guide says', () => followGuide(bench, 's3cmd'))
 
   it('puts a folder as one commit, and gets it back', async () => {
     await s3cmd('mb s3://master.bulk')
@@ -81,6 +73,13 @@ describe(client.title, { skip: client.missing }, () => {
     await s3cmd('cp s3://master.box/large s3://master.box/large.copy')
     await s3cmd('get s3://master.box/large.copy large.copied')
     assert.ok((await readFile(file('large.copied'))).equals(large))
+  })
+
+  it('makes one commit of one put', async () => {
+    await s3cmd('mb s3://master.single')
+    await s3cmd('put large s3://master.single/large --multipart-chunk-size-mb=5')
+    const commits = await commitsOf(bench, 'single')
+    assert.deepEqual([commits.length, commits[0]?.files], [1, 1])
   })
 
   it('puts and gets by a pipe', async () => {

@@ -20,6 +20,7 @@ import {
 import { join } from 'node:path'
 import { after, before, describe, it } from 'node:test'
 import { findClient } from '../shared/clients.ts'
+import { followGuide, guideCommand } from '../shared/guides.ts'
 import { commitsOf, headOf } from '../shared/history.ts'
 import { missingFuse, mount } from '../shared/mounts.ts'
 import { filesIn, writeFolder, writeOddNames } from '../shared/trees.ts'
@@ -35,7 +36,7 @@ describe(client.title, { skip: missing }, () => {
     bench = await openBench()
     const { accessKeyId, secretAccessKey } = bench.server.credentials
     await writeFile(join(bench.folder, 'passwd'), `${accessKeyId}:${secretAccessKey}\n`, { mode: 0o600 })
-    for (const repo of ['disk', 'bulk', 'frozen']) await bench.sluice(['repo', 'create', repo])
+    for (const repo of ['files', 'bulk', 'frozen']) await bench.sluice(['repo', 'create', repo])
   })
   after(() => bench?.close())
 
@@ -43,12 +44,9 @@ describe(client.title, { skip: missing }, () => {
   async function inside(bucket: string, use: (point: string) => Promise<void>, ...more: string[]) {
     const point = join(bench.folder, `mnt-${bucket.slice(0, 12)}`)
     await mkdir(point, { recursive: true })
-    const options = [
-      `passwd_file=${join(bench.folder, 'passwd')}`,
-      `url=${bench.server.s3Url}`,
-      'use_path_request_style',
-    ]
-    const words = [...options, 'endpoint=us-east-1', ...more].flatMap((option) => ['-o', option])
+    const [, , , ...shown] = guideCommand('s3fs', 's3fs ', bench.server)
+    const given = shown.map((word) => word.replace('$HOME/.passwd-s3fs', join(bench.folder, 'passwd')))
+    const words = [...given, ...more.flatMap((option) => ['-o', option])]
     const mounted = await mount('s3fs', [bucket, point, '-f', ...words], point, bench.server.clientEnvironment)
     try {
       await use(point)
@@ -57,8 +55,10 @@ describe(client.title, { skip: missing }, () => {
     }
   }
 
+  it('does what its guide says', () => followGuide(bench, 's3fs'))
+
   it('is a file system: write, append, truncate, seek, rename, remove', async () => {
-    await inside('master.disk', async (point) => {
+    await inside('master.files', async (point) => {
       const at = (name: string) => join(point, name)
       await mkdir(at('dir/sub'), { recursive: true })
       await writeFile(at('dir/sub/a'), 'written')
@@ -74,7 +74,7 @@ describe(client.title, { skip: missing }, () => {
       await mkdir(at('empty'))
       await rmdir(at('empty'))
     })
-    await inside('master.disk', async (point) => {
+    await inside('master.files', async (point) => {
       assert.deepEqual((await readdir(point)).sort(), ['copied', 'dir', 'renamed', 'short'])
       assert.deepEqual(await readdir(join(point, 'dir')), ['moved'])
       assert.equal(await readFile(join(point, 'dir/moved/a'), 'utf8'), 'written and appended')
@@ -87,13 +87,13 @@ describe(client.title, { skip: missing }, () => {
 
   it('keeps modes, times and symbolic links', async () => {
     const when = new Date('2001-02-03T04:05:06Z')
-    await inside('master.disk', async (point) => {
+    await inside('master.files', async (point) => {
       await writeFile(join(point, 'script'), '#!/bin/sh\n')
       await chmod(join(point, 'script'), 0o750)
       await utimes(join(point, 'script'), when, when)
       await symlink('script', join(point, 'link'))
     })
-    await inside('master.disk', async (point) => {
+    await inside('master.files', async (point) => {
       const { mode, mtime } = await stat(join(point, 'script'))
       assert.deepEqual([mode & 0o777, mtime], [0o750, when])
       assert.equal(await readlink(join(point, 'link')), 'script')
@@ -104,7 +104,7 @@ describe(client.title, { skip: missing }, () => {
   it('sends 30 MiB in parts, changes some bytes of them, renames them and reads ranges', async () => {
     const large = bytesNamed('s3fs', 30 * MIB)
     await inside(
-      'master.disk',
+      'master.files',
       async (point) => {
         await writeFile(join(point, 'large'), large)
         const handle = await open(join(point, 'large'), 'r+')
@@ -115,7 +115,7 @@ describe(client.title, { skip: missing }, () => {
       'multipart_size=10',
     )
     large.write('changed', 12 * MIB)
-    await inside('master.disk', async (point) => {
+    await inside('master.files', async (point) => {
       assert.ok((await readFile(join(point, 'larger'))).equals(large))
       await rm(join(point, 'larger'))
     })

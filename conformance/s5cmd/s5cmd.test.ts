@@ -3,6 +3,7 @@ import { mkdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { after, before, describe, it } from 'node:test'
 import { findClient } from '../shared/clients.ts'
+import { followGuide, guideCommand } from '../shared/guides.ts'
 import { commitsOf, headOf } from '../shared/history.ts'
 import { filesIn, ODD_NAMES, writeFolder, writeOddNames } from '../shared/trees.ts'
 import { type Bench, bytesNamed, openBench } from '../support.ts'
@@ -13,8 +14,10 @@ const MIB = 1024 * 1024
 describe(client.title, { skip: client.missing }, () => {
   let bench: Bench
   const file = (name: string) => join(bench.folder, name)
-  // It reads S3_ENDPOINT_URL, not AWS_ENDPOINT_URL.
-  const words = (line: string) => ['--endpoint-url', bench.server.s3Url, '--retry-count', '0', ...line.split(' ')]
+  const words = (line: string) => {
+    const [, ...where] = guideCommand('s5cmd', 's5cmd ', bench.server).slice(0, 3)
+    return [...where, '--retry-count', '0', ...line.split(' ')]
+  }
   const s5cmd = (line: string, ...more: string[]) => bench.ok('s5cmd', [...words(line), ...more])
   const refused = (line: string, ...more: string[]) => bench.fails('s5cmd', [...words(line), ...more])
   before(async () => {
@@ -23,6 +26,8 @@ describe(client.title, { skip: client.missing }, () => {
     await writeFolder(file('tree'), 30)
   })
   after(() => bench?.close())
+
+  it('does what its guide says', () => followGuide(bench, 's5cmd'))
 
   it('copies a folder with 256 workers as one commit, and back', async () => {
     await s5cmd('mb s3://master.bulk')

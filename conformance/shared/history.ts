@@ -5,6 +5,7 @@ export interface Listed {
   readonly id: string
   readonly state: string
   readonly files: number
+  readonly message?: string
 }
 
 /** Flushes `repo@master`, so that no batch is open, and returns its commits, the newest first. */

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import re
 import subprocess
 import sys
 import unittest
@@ -26,6 +27,15 @@ def commits_of(repo: str) -> list:
     """The commits of master after a flush, the newest first."""
     sluice("flush", f"{repo}@master")
     return json.loads(sluice("commit", "list", repo, "--json"))
+
+
+def settings(guide: str) -> dict:
+    """What the first program in a guide of docs/clients sets: the suite uses the very settings that are shown to users."""
+    with open(f"{os.environ['SUITE_GUIDES']}/{guide}.md", encoding="utf-8") as page:
+        [program] = re.findall(r"^```python\n(.*?)^```$", page.read(), re.MULTILINE | re.DOTALL)[:1]
+    names: dict = {}
+    exec(program, names)
+    return names
 
 
 def new_repo() -> str:

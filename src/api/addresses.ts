@@ -67,15 +67,24 @@ export async function resolveSettled(versioning: Versioning, address: RevisionAd
 }
 
 /**
- * The commit that a flush of the revision starts from: of a branch, its batch, sealed now, or else its newest commit; it need not be
- * finished yet.
+ * The commit that a flush of the revision starts from: of a branch, its batch, sealed now where that is allowed, or else its newest
+ * commit; it need not be finished yet. `force` also seals a batch that somebody holds open.
  */
-export async function resolveForFlush(versioning: Versioning, address: RevisionAddress): Promise<CommitRef> {
+export async function resolveForFlush(
+  versioning: Versioning,
+  address: RevisionAddress,
+  { maySeal, force }: { maySeal: boolean; force: boolean },
+): Promise<CommitRef> {
   const at = await branchAt(versioning, address)
   if (at === undefined) return resolve(versioning, address)
-  const newest = await versioning.seal(at)
+  const newest = maySeal ? await versioning.seal(at, { force }) : await newestCommit(versioning, at)
   if (newest !== undefined) return newest
   throw new CommitNotFound(`${at.repo}@${at.branch} has no commit yet: write a file to it first`, { ...at })
+}
+
+async function newestCommit(versioning: Versioning, at: BranchAddress): Promise<CommitRef | undefined> {
+  const { commit } = await versioning.describe({ kind: 'branch', ...at })
+  return commit === undefined ? undefined : { repo: at.repo, commit }
 }
 
 /** The branch that a revision names, if it is nothing more than a branch. */

@@ -94,7 +94,7 @@ describe('repos and branches', () => {
   })
 
   it('with names that are not allowed are refused with what is', async () => {
-    for (const name of ['Images', 'word_count', '-a', 'a'.repeat(55)]) {
+    for (const name of ['Images', 'word_count', '-a', 'a'.repeat(64)]) {
       const reply = await send(stack.url, { path: '/v1/repos', ...post({ name }) })
       assert.equal(reply.status, 400)
       assert.equal(codeOf(reply), 'InvalidName', name)

@@ -14,7 +14,13 @@ export const LINES_TYPE = 'application/x-ndjson'
 export const MAX_JSON_BYTES = 1024 * 1024
 
 export interface ErrorJson {
-  readonly error: { readonly code: string; readonly message: string; readonly data: Readonly<Record<string, unknown>> }
+  readonly error: {
+    readonly code: string
+    readonly message: string
+    readonly data: Readonly<Record<string, unknown>>
+    /** Also in the header `x-request-id`, and beside whatever the server's log says about it. */
+    readonly requestId: string
+  }
 }
 
 export interface CommitRefJson {
@@ -30,6 +36,11 @@ export interface VersionJson {
 export interface HealthJson {
   /** `full`: the storage is full, writes are refused until there is room again. */
   readonly status: 'ok' | 'full'
+}
+
+export interface ReadinessJson {
+  /** Anything but `ready` comes with status 503. */
+  readonly status: 'ready' | 'full' | 'stopping'
 }
 
 export interface RepoJson {
@@ -56,6 +67,34 @@ export interface BranchJson {
   readonly bucket: string
   /** Why writes are refused; null if they are not. */
   readonly readOnly: string | null
+  readonly batch: BatchJson
+}
+
+/** When the writes of a branch are made a commit by themselves. */
+export interface BatchJson {
+  readonly idleMs: number
+  readonly maxAgeMs: number
+  readonly maxChanges: number
+  /** Which of them were set for the branch; the others are the server's. */
+  readonly own: readonly ('idleMs' | 'maxAgeMs' | 'maxChanges')[]
+}
+
+/** An open transaction. */
+export interface TransactionJson {
+  /** Without its `tx-`. */
+  readonly name: string
+  readonly repo: string
+  /** The branch that it is finished on. */
+  readonly branch: string
+  /** What S3 tools write to. */
+  readonly bucket: string
+  /** The id that its commit has already. */
+  readonly commit: string
+  /** The commit of the branch that it started from. */
+  readonly base: string | null
+  readonly started: string
+  readonly changes: number
+  readonly message: string
 }
 
 export type CommitStateJson = 'open' | 'sealed' | 'finished' | 'failed'
@@ -76,6 +115,8 @@ export interface CommitJson {
   readonly provenance: readonly CommitRefJson[]
   /** Only of a failed commit. */
   readonly failure?: FailureJson
+  /** Only of an open commit that does not seal by itself: by what it is held, in words. */
+  readonly heldBy?: string
 }
 
 export interface FailureJson {
@@ -124,9 +165,9 @@ export interface WrittenJson {
   readonly repo: string
   readonly branch: string
   readonly path: string
-  /** The open commit that the change is part of. */
-  readonly commit: string
-  readonly version: string
+  /** The open commit that the change is part of; null in a scratch folder (`_temporary/` and its like). */
+  readonly commit: string | null
+  readonly version: string | null
   readonly etag: string
   readonly sizeBytes: number
 }
@@ -135,8 +176,8 @@ export interface DeletedJson {
   readonly repo: string
   readonly branch: string
   readonly path: string
-  readonly commit: string
-  readonly version: string
+  readonly commit: string | null
+  readonly version: string | null
   /** False if there was no such file. */
   readonly existed: boolean
 }
@@ -262,4 +303,54 @@ export interface SecretJson {
   readonly endpoint?: string
   readonly region?: string
   readonly created: string
+}
+
+/** A user as it is shown: never a secret. */
+export interface UserJson {
+  readonly name: string
+  readonly email?: string
+  /** What S3 calls the canonical user id. */
+  readonly canonicalId: string
+  readonly admin: boolean
+  readonly mayCreateRepos: boolean
+  /** The user of the server's root key. */
+  readonly root: boolean
+  readonly created: string
+  readonly keys: readonly { readonly accessKeyId: string; readonly created: string; readonly expires?: string }[]
+  /** Not in lists. */
+  readonly roles?: readonly { readonly repo: string; readonly role: RoleNameJson }[]
+}
+
+/** The one time that a secret is shown. */
+export interface KeyJson {
+  readonly accessKeyId: string
+  readonly secretAccessKey: string
+}
+
+export interface UserCreatedJson {
+  readonly user: UserJson
+  readonly key: KeyJson
+}
+
+export type RoleNameJson = 'reader' | 'writer' | 'owner'
+
+export interface RoleJson {
+  readonly repo: string
+  readonly user: string
+  readonly canonicalId: string
+  readonly role: RoleNameJson
+}
+
+/** What temporary credentials may be used for. */
+export interface GrantJson {
+  readonly repo: string
+  readonly role: 'reader' | 'writer'
+  /** A branch, or a transaction as `tx-<name>` or `tx-<name>.<branch>`: what stands before the repo in the bucket's name. */
+  readonly branch?: string
+  readonly prefix?: string
+}
+
+export interface CredentialsJson extends KeyJson {
+  readonly sessionToken: string
+  readonly expires: string
 }

@@ -7,6 +7,8 @@ import {
   type Log,
   type SignatureErrorCode,
   type StorageFull,
+  type UserExists,
+  type UserNotFound,
 } from '../kernel/index.ts'
 import type { PipelinesError } from '../pipelines/index.ts'
 import type { VersioningError } from '../versioning/index.ts'
@@ -35,7 +37,7 @@ export class UnsignedBody extends DomainError {
 
 /** What a route can end with that is not a fault of the server, by literal code; the compiler finds what is missing. */
 type ApiErrorCode =
-  | (InvalidInput | StorageFull | AccessDenied)['code']
+  | (InvalidInput | StorageFull | AccessDenied | UserExists | UserNotFound)['code']
   | VersioningError['code']
   | PipelinesError['code']
   | (SecretExists | SecretNotFound)['code']
@@ -60,6 +62,7 @@ const statusOfCode: Readonly<Record<ApiErrorCode, number>> = {
   MissingPayloadHash: 400,
   InvalidPayloadHash: 400,
   InvalidSecurityToken: 400,
+  ExpiredSecurityToken: 400,
   InvalidPart: 400,
   InvalidPartOrder: 400,
   PartTooSmall: 400,
@@ -81,11 +84,14 @@ const statusOfCode: Readonly<Record<ApiErrorCode, number>> = {
   BranchNotFound: 404,
   CommitNotFound: 404,
   PathNotFound: 404,
+  VersionNotFound: 404,
   UploadNotFound: 404,
+  TransactionNotFound: 404,
   PipelineNotFound: 404,
   JobNotFound: 404,
   DatumNotFound: 404,
   SecretNotFound: 404,
+  UserNotFound: 404,
 
   MethodNotAllowed: 405,
 
@@ -97,8 +103,13 @@ const statusOfCode: Readonly<Record<ApiErrorCode, number>> = {
   CommitUnavailable: 409,
   BranchMoved: 409,
   InUse: 409,
+  TransactionConflict: 409,
+  TransactionLimit: 409,
+  NothingToFinish: 409,
+  RenameTokenUsed: 400,
   PipelineExists: 409,
   SecretExists: 409,
+  UserExists: 409,
   StaleAttempt: 409,
 
   ConditionFailed: 412,
@@ -112,16 +123,20 @@ const statusOfCode: Readonly<Record<ApiErrorCode, number>> = {
 }
 
 /** What the caller is told of an error. Faults of the server are logged, and told no more of than that they are there. */
-export function describeError(error: unknown, log: Log, where: string): { status: number; body: ErrorJson } {
+export function describeError(
+  error: unknown,
+  log: Log,
+  { where, requestId }: { readonly where: string; readonly requestId: string },
+): { status: number; body: ErrorJson } {
   const status = error instanceof DomainError ? statusOf(error) : undefined
   if (status === undefined || (status >= 500 && !(error instanceof ShuttingDown))) {
-    log.error({ err: error, where }, 'a request to the API failed')
+    log.error({ err: error, where, requestId }, 'a request to the API failed')
   }
   if (error instanceof DomainError && status !== undefined) {
-    return { status, body: { error: { code: error.code, message: error.message, data: error.data } } }
+    return { status, body: { error: { code: error.code, message: error.message, data: error.data, requestId } } }
   }
-  const message = 'something went wrong in the server; its log says what'
-  return { status: 500, body: { error: { code: 'InternalError', message, data: {} } } }
+  const message = `something went wrong in the server; its log says what, under the request id ${requestId}`
+  return { status: 500, body: { error: { code: 'InternalError', message, data: {}, requestId } } }
 }
 
 /** The status of an error that the caller is meant to see, or undefined if it is a fault of the server. */

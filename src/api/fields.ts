@@ -83,6 +83,25 @@ export function flag(description: string): Field<boolean> {
   }
 }
 
+/** One of a few words. */
+export function choice<const T extends string>(description: string, values: readonly T[]): Field<T> {
+  return {
+    schema: { type: 'string', description, enum: values },
+    required: true,
+    read(value, name) {
+      const found = values.find((known) => known === value)
+      if (found === undefined) throw new InvalidInput(`${name} must be one of ${values.join(', ')}`)
+      return found
+    },
+  }
+}
+
+/** A switch of a body, with what it is where it is left out. */
+export function flagOr(description: string, fallback: boolean): Field<boolean> {
+  const inner = flag(description)
+  return { ...inner, read: (value, name) => (value === undefined ? fallback : inner.read(value, name)) }
+}
+
 export function listOf<T>(item: Field<T>, maxItems: number): Field<readonly T[]> {
   return {
     schema: { type: 'array', items: item.schema, minItems: 1, maxItems },

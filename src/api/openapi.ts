@@ -28,6 +28,7 @@ export function openApiDocument(routes: readonly Route[], version: string): obje
       schemas: shapes,
       securitySchemes: {
         sigv4: { type: 'apiKey', in: 'header', name: 'Authorization', description: 'AWS Signature Version 4' },
+        bearer: { type: 'http', scheme: 'bearer', description: 'SLUICE_METRICS_TOKEN, where it is set' },
       },
     },
   }
@@ -38,7 +39,7 @@ function operation(route: Route): object {
   return {
     summary: route.summary,
     operationId: operationId(route),
-    security: route.needs === 'none' ? [] : [{ sigv4: [] }],
+    security: route.needs === 'none' ? [] : [{ sigv4: [] }, ...(route.token ? [{ bearer: [] }] : [])],
     parameters: [...parameters(route.params, 'path'), ...parameters(route.query, 'query')],
     ...requestBody(route),
     responses: { ...success(route.answer), default: failure },
@@ -81,6 +82,8 @@ function success(answer: RouteAnswer): object {
       const schema = answer.list ? { type: 'array', items: refTo(answer.shape) } : refTo(answer.shape)
       return { [answer.status]: { description: 'Done.', content: jsonContent(schema) } }
     }
+    case 'text':
+      return { 200: { description: 'The text.', content: { [answer.type]: {} } } }
     case 'empty':
       return { 204: { description: 'Done.' } }
     case 'lines':

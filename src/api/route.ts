@@ -1,8 +1,9 @@
 import type { Readable } from 'node:stream'
 import type { SecretStore } from '../cloud/index.ts'
-import type { Clock, Config } from '../kernel/index.ts'
+import type { Clock, Config, Need as KeyNeed, Metrics, Users } from '../kernel/index.ts'
 import type { Pipelines } from '../pipelines/index.ts'
 import type { Versioning } from '../versioning/index.ts'
+import type { Caller } from './caller.ts'
 import { type Fields, fieldsOfJson, type Read, readFields } from './fields.ts'
 import type { ShapeName } from './shapes.ts'
 
@@ -12,9 +13,11 @@ export interface Services {
   readonly pipelines: Pipelines
   /** Secrets can be put in here, and never be got out. */
   readonly secrets: Omit<SecretStore, 'open'>
+  readonly users: Omit<Users, 'find'>
   readonly config: Config
   readonly clock: Clock
   readonly version: string
+  readonly metrics: Metrics
 }
 
 /** A body that was not read yet: the content of a file. */
@@ -28,7 +31,8 @@ export interface IncomingContent {
 }
 
 export type Answer =
-  | { readonly kind: 'json'; readonly status: 200 | 201; readonly body: unknown }
+  | { readonly kind: 'json'; readonly status: 200 | 201 | 503; readonly body: unknown }
+  | { readonly kind: 'text'; readonly type: string; readonly body: string }
   | { readonly kind: 'empty' }
   | { readonly kind: 'lines'; readonly lines: AsyncIterable<unknown> }
   | { readonly kind: 'content'; readonly stream: Readable; readonly size: number; readonly headers: HeaderMap }
@@ -44,6 +48,7 @@ export interface RawCall {
   /** Undefined unless the route has a content body. */
   readonly content: IncomingContent | undefined
   readonly author: string
+  readonly caller: Caller
   /** Aborted when the client goes away or the server closes. */
   readonly signal: AbortSignal
   readonly services: Services
@@ -57,16 +62,22 @@ export type Call<P extends Fields, Q extends Fields, B extends Fields> = Omit<Ra
 
 type NoFields = Readonly<Record<never, never>>
 
-/** What a key must be allowed to do; `admin` is for what reaches over all repos. */
-export type Need = 'none' | 'read' | 'write' | 'owner' | 'admin'
+/** What a key must be allowed to do; `known`: the route itself looks at what it may see or do. */
+export type Need = 'none' | KeyNeed
 
 interface Description<P extends Fields, Q extends Fields, B extends Fields> {
   readonly method: 'GET' | 'POST' | 'PUT' | 'DELETE'
   /** Under the server's root, with `:name` for each of `params`. */
   readonly path: string
   readonly summary: string
-  /** `none`: answered without a signature. The repo it is checked for is the `repo` of `params`. */
+  /** `none`: answered without a signature. The repo it is checked for is the `repo` of `params`, or what `about` says. */
   readonly needs: Need
+  /** The parameter of the path that is the repo's name, where that is not `repo`. */
+  readonly about?: string
+  /** The field of the query that says which files it is about; left out, it is about the whole branch or commit. */
+  readonly within?: 'path' | 'prefix'
+  /** A bearer token that will do in place of a signature, where one is configured. */
+  readonly token?: 'metrics'
   readonly params?: P
   readonly query?: Q
   /** `json`: any JSON, handed over as it is. `content`: a stream. */
@@ -78,6 +89,7 @@ interface Description<P extends Fields, Q extends Fields, B extends Fields> {
 export type RouteAnswer =
   | { readonly kind: 'json'; readonly status: 200 | 201; readonly shape: ShapeName; readonly list?: boolean }
   | { readonly kind: 'empty' }
+  | { readonly kind: 'text'; readonly type: string }
   | { readonly kind: 'lines'; readonly shape: ShapeName }
   | { readonly kind: 'content' }
 
@@ -87,6 +99,9 @@ export interface Route {
   readonly path: string
   readonly summary: string
   readonly needs: Need
+  readonly about?: string
+  readonly within?: 'path' | 'prefix'
+  readonly token?: 'metrics'
   readonly params: Fields
   readonly query: Fields
   readonly body: Fields | 'json' | 'content' | 'none'
@@ -118,7 +133,7 @@ export function route<P extends Fields = NoFields, Q extends Fields = NoFields, 
   }
 }
 
-export function json(body: unknown, status: 200 | 201 = 200): Answer {
+export function json(body: unknown, status: 200 | 201 | 503 = 200): Answer {
   return { kind: 'json', status, body }
 }
 

@@ -5,6 +5,8 @@ import { fileRoutes } from './routes/files.ts'
 import { computeRoutes } from './routes/pipelines.ts'
 import { repoRoutes } from './routes/repos.ts'
 import { secretRoutes, systemRoutes } from './routes/system.ts'
+import { transactionRoutes } from './routes/transactions.ts'
+import { userRoutes } from './routes/users.ts'
 
 const documentRoute = route(
   {
@@ -23,7 +25,9 @@ export const routes: readonly Route[] = [
   documentRoute,
   ...repoRoutes,
   ...commitRoutes,
+  ...transactionRoutes,
   ...fileRoutes,
   ...computeRoutes,
   ...secretRoutes,
+  ...userRoutes,
 ]

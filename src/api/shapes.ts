@@ -38,12 +38,15 @@ const jobState = oneOf(
 )
 const datumState = oneOf('starting', 'running', 'success', 'failed', 'recovered', 'skipped')
 
+const roleName = oneOf('reader', 'writer', 'owner')
+
 export const shapes = {
   Error: shape({
-    error: shape({ code: text, message: text, data: { type: 'object', additionalProperties: true } }),
+    error: shape({ code: text, message: text, data: { type: 'object', additionalProperties: true }, requestId: text }),
   }),
   Version: shape({ version: text, api: text }),
   Health: shape({ status: oneOf('ok', 'full') }),
+  Readiness: shape({ status: oneOf('ready', 'full', 'stopping') }),
   Document: { type: 'object', additionalProperties: true } satisfies JsonSchema,
   CommitRef: shape({ repo: text, commit: text }),
   Repo: shape({
@@ -64,6 +67,23 @@ export const shapes = {
     created: time,
     bucket: text,
     readOnly: textOrNull,
+    batch: shape({
+      idleMs: count,
+      maxAgeMs: count,
+      maxChanges: count,
+      own: several(oneOf('idleMs', 'maxAgeMs', 'maxChanges')),
+    }),
+  }),
+  Transaction: shape({
+    name: text,
+    repo: text,
+    branch: text,
+    bucket: text,
+    commit: text,
+    base: textOrNull,
+    started: time,
+    changes: count,
+    message: text,
   }),
   Failure: shape({ kind: oneOf('failed', 'unrunnable', 'stopped'), reason: text }, { because: named('CommitRef') }),
   Commit: shape(
@@ -81,7 +101,7 @@ export const shapes = {
       authors: texts,
       provenance: several(named('CommitRef')),
     },
-    { failure: named('Failure') },
+    { failure: named('Failure'), heldBy: text },
   ),
   Provenance: shape({ repo: text, branch: text, commit: text, direct: yes }),
   File: shape(
@@ -108,12 +128,12 @@ export const shapes = {
     repo: text,
     branch: text,
     path: text,
-    commit: text,
-    version: text,
+    commit: textOrNull,
+    version: textOrNull,
     etag: text,
     sizeBytes: count,
   }),
-  Deleted: shape({ repo: text, branch: text, path: text, commit: text, version: text, existed: yes }),
+  Deleted: shape({ repo: text, branch: text, path: text, commit: textOrNull, version: textOrNull, existed: yes }),
   Difference: shape({
     kind: oneOf('added', 'deleted', 'changed'),
     path: text,
@@ -206,6 +226,22 @@ export const shapes = {
     { at: time, pipeline: text, job: text, stream: oneOf('stdout', 'stderr', 'system'), text },
     { datum: text },
   ),
+  User: shape(
+    {
+      name: text,
+      canonicalId: text,
+      admin: yes,
+      mayCreateRepos: yes,
+      root: yes,
+      created: time,
+      keys: several(shape({ accessKeyId: text, created: time }, { expires: time })),
+    },
+    { email: text, roles: several(shape({ repo: text, role: roleName })) },
+  ),
+  Key: shape({ accessKeyId: text, secretAccessKey: text }),
+  UserCreated: shape({ user: named('User'), key: named('Key') }),
+  Role: shape({ repo: text, user: text, canonicalId: text, role: roleName }),
+  Credentials: shape({ accessKeyId: text, secretAccessKey: text, sessionToken: text, expires: time }),
   Secret: shape({ name: text, accessKeyId: text, created: time }, { endpoint: text, region: text }),
 }
 

@@ -1,6 +1,8 @@
 import type { SecretInfo } from '../cloud/index.ts'
+import type { Role, TemporaryCredentials, UserInfo } from '../kernel/index.ts'
 import type { DatumInfo, JobInfo, LogLine, PipelineInfo } from '../pipelines/index.ts'
 import type {
+  BatchRules,
   Branch,
   Commit,
   CommitId,
@@ -10,11 +12,15 @@ import type {
   FlushVerdict,
   Provenance,
   RepoInfo,
+  TransactionInfo,
+  VersionId,
   Versioning,
 } from '../versioning/index.ts'
+import { isVersion } from '../versioning/index.ts'
 import type {
   BranchJson,
   CommitJson,
+  CredentialsJson,
   DatumJson,
   DifferenceJson,
   FileJson,
@@ -26,11 +32,14 @@ import type {
   ProvenanceJson,
   RepoJson,
   SecretJson,
+  TransactionJson,
+  UserJson,
 } from './contract.ts'
 
 /** From the domain to the JSON of the contract. */
 
 const isoTime = (ms: number): string => new Date(ms).toISOString()
+const batchRuleNames = ['idleMs', 'maxAgeMs', 'maxChanges'] as const
 const isoTimeOrNull = (ms: number | undefined): string | null => (ms === undefined ? null : isoTime(ms))
 
 export function repoJson(repo: RepoInfo): RepoJson {
@@ -46,7 +55,7 @@ export function repoJson(repo: RepoInfo): RepoJson {
   }
 }
 
-export function branchJson(branch: Branch): BranchJson {
+export function branchJson(branch: Branch, batch: Required<BatchRules>): BranchJson {
   return {
     repo: branch.repo,
     name: branch.name,
@@ -55,7 +64,13 @@ export function branchJson(branch: Branch): BranchJson {
     created: isoTime(branch.createdMs),
     bucket: branch.bucket,
     readOnly: branch.readOnly ?? null,
+    batch: { ...batch, own: batchRuleNames.filter((name) => branch.batchRules[name] !== undefined) },
   }
+}
+
+export function transactionJson(transaction: TransactionInfo): TransactionJson {
+  const { name, repo, onto, bucket, commit, base, startedMs, changes, message } = transaction
+  return { name, repo, branch: onto, bucket, commit, base: base ?? null, started: isoTime(startedMs), changes, message }
 }
 
 function commitJson(commit: Commit, provenance: readonly Provenance[]): CommitJson {
@@ -73,6 +88,7 @@ function commitJson(commit: Commit, provenance: readonly Provenance[]): CommitJs
     message: commit.message,
     authors: commit.authors,
     provenance: provenance.map(({ repo, commit }) => ({ repo, commit })),
+    ...(commit.heldBy !== undefined && { heldBy: commit.heldBy }),
     ...(failure && {
       failure: {
         kind: failure.kind,
@@ -108,7 +124,14 @@ export function fileJson(entry: FileEntry): FileJson {
   }
 }
 
-export function versionText(version: { commit: CommitId; seq: number }): string {
+/** What a change is known by; a scratch file is no version, and part of no commit. */
+export function changeJson(version: VersionId): { commit: string | null; version: string | null } {
+  return isVersion(version)
+    ? { commit: version.commit, version: versionText(version) }
+    : { commit: null, version: null }
+}
+
+function versionText(version: { commit: CommitId; seq: number }): string {
   return `${version.commit}-${version.seq}`
 }
 
@@ -229,4 +252,31 @@ export function secretJson(secret: SecretInfo): SecretJson {
     ...(secret.region !== undefined && { region: secret.region }),
     created: isoTime(secret.createdMs),
   }
+}
+
+export function userJson(user: UserInfo, roles?: ReadonlyMap<string, Role>): UserJson {
+  return {
+    name: user.name,
+    ...(user.email !== undefined && { email: user.email }),
+    canonicalId: user.canonicalId,
+    admin: user.admin,
+    mayCreateRepos: user.mayCreateRepos,
+    root: user.root,
+    created: isoTime(user.createdMs),
+    keys: user.keys.map(({ accessKeyId, createdMs, expiresMs }) => ({
+      accessKeyId,
+      created: isoTime(createdMs),
+      ...(expiresMs !== undefined && { expires: isoTime(expiresMs) }),
+    })),
+    ...(roles && { roles: [...roles].map(([repo, role]) => ({ repo, role })).sort(byRepo) }),
+  }
+}
+
+function byRepo(a: { repo: string }, b: { repo: string }): number {
+  return a.repo < b.repo ? -1 : 1
+}
+
+export function credentialsJson(credentials: TemporaryCredentials): CredentialsJson {
+  const { accessKeyId, secretAccessKey, sessionToken, expiresMs } = credentials
+  return { accessKeyId, secretAccessKey, sessionToken, expires: isoTime(expiresMs) }
 }

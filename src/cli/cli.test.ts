@@ -9,7 +9,7 @@ import { PassThrough, Readable } from 'node:stream'
 import { buffer } from 'node:stream/consumers'
 import { after, before, describe, it } from 'node:test'
 import { fileURLToPath } from 'node:url'
-import type { CommitJson, DatumJson, FileJson, JobJson, PipelineJson } from '../api/contract.ts'
+import type { CommitJson, DatumJson, FileJson, JobJson, PipelineJson, TransactionJson } from '../api/contract.ts'
 import { openStack, type Stack } from '../api/testing/stack.ts'
 import { readCliConfig } from '../kernel/index.ts'
 import { runCommand } from './run.ts'
@@ -96,6 +96,52 @@ async function local(name: string, content: string | Buffer): Promise<string> {
   await writeFile(path, content)
   return path
 }
+
+describe('sluice transaction', () => {
+  it('opens a bucket of its own, lists it, and makes one commit of it or none', async () => {
+    await ok('repo', 'create', 'txs')
+    const bucket = (await ok('transaction', 'start', 'txs@master', 'job', '-m', 'begun')).trim()
+    assert.equal(bucket, 'tx-job.master.txs')
+    const [open] = await json<TransactionJson[]>('transaction', 'list', 'txs@master')
+    assert.deepEqual([open?.name, open?.changes, open?.message], ['job', 0, 'begun'])
+    assert.match(await ok('commit', 'list', 'txs'), /open, held by the transaction tx-job\.master\.txs/)
+    assert.match(await ok('commit', 'inspect', `txs@${open?.commit}`), /^Held by: +the transaction tx-job/m)
+    assert.equal((await ok('transaction', 'finish', 'txs@master', 'tx-job', '-m', 'done')).trim(), open?.commit)
+    await ok('transaction', 'start', 'txs@master', 'other')
+    await ok('transaction', 'abort', 'txs@master', 'other')
+    assert.deepEqual(await json('transaction', 'list', 'txs@master'), [])
+    const gone = await run(['transaction', 'finish', 'txs@master', 'other'])
+    assert.equal(gone.code, 1)
+    assert.match(gone.err, /there is no transaction tx-other\.master\.txs/)
+  })
+})
+
+describe('sluice branch batch', () => {
+  it('shows when writes become a commit, sets what is named, and goes back', async () => {
+    await ok('repo', 'create', 'batches')
+    await ok('branch', 'batch', 'batches@master', '--idle', '1m30s', '--max-changes', '9')
+    const after = await ok('branch', 'batch', 'batches@master', '--max-age', '2h')
+    assert.match(after, /idle: +1m30s \(set\)\n.*old: +2h \(set\)\n.*large: +9 changes \(set\)/)
+    assert.match(await ok('branch', 'inspect', 'batches@master'), /Commit when idle: +1m30s \(set\)/)
+    const [first] =
+      (await ok('branch', 'batch', 'batches@master', '--default', '--idle', '250ms')).match(/\(set\)/g) ?? []
+    assert.equal(first, '(set)')
+    assert.doesNotMatch(await ok('branch', 'batch', 'batches@master', '--default'), /\(set\)/)
+    const wrong = await run(['branch', 'batch', 'batches@master', '--idle', 'soon'])
+    assert.equal(wrong.code, 2)
+  })
+})
+
+describe('sluice repo create', () => {
+  it('says of a long name what it costs, and makes the repo', async () => {
+    const { code, err } = await run(['repo', 'create', 'x'.repeat(55)])
+    assert.equal(code, 0)
+    assert.match(err, /more than 54 characters/)
+    assert.doesNotMatch((await run(['repo', 'create', 'y'.repeat(54)])).err, /characters/)
+    await ok('repo', 'delete', 'x'.repeat(55))
+    await ok('repo', 'delete', 'y'.repeat(54))
+  })
+})
 
 describe('sluice', () => {
   it('takes files through branches, commits and back', async () => {

@@ -3,6 +3,7 @@ import http from 'node:http'
 import https from 'node:https'
 import type { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
+import { rootCertificates } from 'node:tls'
 import type { ErrorJson } from '../api/contract.ts'
 import { encodeRfc3986, errnoOf, errorMessage, type KeyPair, signRequest } from '../kernel/index.ts'
 import { ApiError, CliError } from './errors.ts'
@@ -42,6 +43,9 @@ const MAX_ERROR_BYTES = 64 * 1024
 /** Far above the 15 s between signs of life on streams, and above what finishing a huge commit takes. */
 const SILENCE_MS = 600_000
 
+/** What OpenSSL and Node say of a certificate that they don't believe. */
+const untrusted = /CERT|SELF_SIGNED|ERR_TLS|UNABLE_TO_VERIFY/
+
 /** Speaks to the API of one server. */
 export class ApiClient {
   readonly url: string
@@ -51,13 +55,15 @@ export class ApiClient {
   readonly #transport: typeof http | typeof https
   readonly #signal: AbortSignal
 
-  constructor(options: { url: string; key: KeyPair; region: string; signal: AbortSignal }) {
+  /** `ca`: certificates in PEM that an https server is believed by besides the usual ones. */
+  constructor(options: { url: string; key: KeyPair; region: string; signal: AbortSignal; ca?: string }) {
     this.url = options.url
     this.#key = options.key
     this.#region = options.region
     this.#signal = options.signal
     this.#transport = options.url.startsWith('https:') ? https : http
-    this.#agent = new this.#transport.Agent({ keepAlive: true })
+    const ca = options.ca === undefined ? {} : { ca: [...rootCertificates, options.ca] }
+    this.#agent = new this.#transport.Agent({ keepAlive: true, ...ca })
   }
 
   get<T>(path: string): Promise<T> {
@@ -66,6 +72,10 @@ export class ApiClient {
 
   post<T>(path: string, body: unknown): Promise<T> {
     return this.#json<T>('POST', path, body)
+  }
+
+  put<T>(path: string, body: unknown): Promise<T> {
+    return this.#json<T>('PUT', path, body)
   }
 
   /** A request without a body whose effect is in its path. */
@@ -152,7 +162,9 @@ export class ApiClient {
       url,
       headers: signed,
       bodySha256,
-      ...this.#key,
+      accessKeyId: this.#key.accessKeyId,
+      secretAccessKey: this.#key.secretAccessKey,
+      sessionToken: this.#key.sessionToken,
       region: this.#region,
       service: 's3',
       now: new Date(),
@@ -199,6 +211,12 @@ export class ApiClient {
     const errno = errnoOf(error)
     if (errno === 'ECONNRESET' || errno === 'EPIPE') return this.#lost(errorMessage(error))
     const why = errno === 'ECONNREFUSED' ? 'nothing listens there' : errorMessage(error)
+    if (errno !== undefined && untrusted.test(errno)) {
+      return new CliError(
+        `the certificate of ${this.url} is not trusted (${why}): set SLUICE_CA to a file with the certificate that it is signed by`,
+        { cause: error },
+      )
+    }
     return new CliError(
       `no Sluice server at ${this.url} (${why}): start it with npm start, or set SLUICE_API_URL to where it runs`,
       { cause: error },

@@ -78,7 +78,10 @@ async function readProfile(config: CliConfig, name: string): Promise<Credentials
     const values = text === undefined ? undefined : findSection(readIni(text), section)
     const accessKeyId = values?.get('aws_access_key_id')
     const secretAccessKey = values?.get('aws_secret_access_key')
-    if (accessKeyId && secretAccessKey) return { accessKeyId, secretAccessKey, from: `the profile ${name} in ${file}` }
+    const sessionToken = values?.get('aws_session_token')
+    if (!accessKeyId || !secretAccessKey) continue
+    const from = `the profile ${name} in ${file}`
+    return { accessKeyId, secretAccessKey, ...(sessionToken ? { sessionToken } : {}), from }
   }
   return undefined
 }

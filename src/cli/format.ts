@@ -97,6 +97,18 @@ export function parseDuration(text: string): number | undefined {
   return Math.round(pieces.reduce((sum, [, amount, unit]) => sum + Number(amount) * durationUnits[unit!]!, 0))
 }
 
+/** As one would write it: `1m30s`, `250ms`. */
+export function exactDuration(ms: number): string {
+  let left = ms
+  let text = ''
+  for (const unit of ['h', 'm', 's', 'ms']) {
+    const count = Math.floor(left / durationUnits[unit]!)
+    left -= count * durationUnits[unit]!
+    if (count > 0) text += `${count}${unit}`
+  }
+  return text || '0s'
+}
+
 /** One word for a POSIX shell, quoted where it must be. */
 export function shellWord(text: string): string {
   return /^[A-Za-z0-9_./:@%+=,-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`

@@ -7,6 +7,8 @@ import { addDatumCommands, addJobCommands, addLogsCommand } from './commands/job
 import { addPipelineCommands } from './commands/pipelines.ts'
 import { addBranchCommands, addRepoCommands } from './commands/repos.ts'
 import { addEnvCommand, addSecretCommands, addVersionCommand } from './commands/system.ts'
+import { addTransactionCommands } from './commands/transactions.ts'
+import { addUserCommands } from './commands/users.ts'
 import type { Session } from './session.ts'
 
 /** The whole command line. Its actions write to the session and throw what went wrong. */
@@ -23,6 +25,7 @@ export function buildProgram(session: Session, version: string): Command {
   addRepoCommands(program, session)
   addBranchCommands(program, session)
   addCommitCommands(program, session)
+  addTransactionCommands(program, session)
   addFileCommands(program, session)
   addPipelineCommands(program, session)
   addJobCommands(program, session)
@@ -31,6 +34,7 @@ export function buildProgram(session: Session, version: string): Command {
   addFlushCommand(program, session)
   addHistoryCommands(program, session)
   addSecretCommands(program, session)
+  addUserCommands(program, session)
   addEnvCommand(program, session)
   addVersionCommand(program, session, version)
   return program

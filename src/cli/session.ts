@@ -2,7 +2,8 @@ import type { Readable, Writable } from 'node:stream'
 import type { Command } from 'commander'
 import type { CliConfig } from '../kernel/index.ts'
 import { ApiClient } from './client.ts'
-import { type Credentials, findCredentials, findServer } from './credentials.ts'
+import { type Credentials, findCredentials, findServer, readIfThere } from './credentials.ts'
+import { CliError } from './errors.ts'
 import { table } from './format.ts'
 
 /** What a command works with; the connection is made when it is first asked for, so that `env` needs none. */
@@ -36,10 +37,18 @@ export function openSession(options: Surroundings): Session & { close(): void } 
       findCredentials(options.config),
       findServer(options.config),
     ])
-    client ??= new ApiClient({ url: apiUrl, key, region: options.config.region, signal: options.signal })
+    const { region, caFile } = options.config
+    const ca = caFile === undefined ? {} : { ca: await readCa(caFile) }
+    client ??= new ApiClient({ url: apiUrl, key, region, signal: options.signal, ...ca })
     return client
   }
   return { ...options, exitCode: 0, api: connect, close: () => client?.close() }
+}
+
+async function readCa(file: string): Promise<string> {
+  const text = await readIfThere(file)
+  if (text === undefined) throw new CliError(`SLUICE_CA=${file}: there is no such file`)
+  return text
 }
 
 /** Adds `--json` to a command that shows something. */

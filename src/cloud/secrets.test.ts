@@ -3,7 +3,16 @@ import { mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, describe, it } from 'node:test'
-import { Corrupt, type Database, InvalidInput, migrate, openSqlite, silentLog, systemClock } from '../kernel/index.ts'
+import {
+  Corrupt,
+  type Database,
+  InvalidInput,
+  migrate,
+  openSecretBox,
+  openSqlite,
+  silentLog,
+  systemClock,
+} from '../kernel/index.ts'
 import { cloudMigrations, openSecretStore, SecretExists, SecretNotFound } from './secrets.ts'
 
 const canary = 'canary/Secret+Key=0123456789'
@@ -21,7 +30,8 @@ describe('the secret store', () => {
     await db.close()
     await rm(folder, { recursive: true, force: true })
   })
-  const open = (keyFolder = folder) => openSecretStore({ db, keyFolder, clock: systemClock })
+  const open = async (keyFolder = folder) =>
+    openSecretStore({ db, box: await openSecretBox(keyFolder), clock: systemClock })
 
   it('gives the secret part to the driver alone, also after a restart', async () => {
     const secrets = await open()

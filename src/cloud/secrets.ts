@@ -1,18 +1,11 @@
-import { createCipheriv, createDecipheriv, randomBytes } from 'node:crypto'
-import { constants } from 'node:fs'
-import { type FileHandle, link, mkdir, open, readFile, unlink } from 'node:fs/promises'
-import { dirname, join } from 'node:path'
 import {
   type Clock,
-  Corrupt,
   type Database,
   DomainError,
-  errnoOf,
   InvalidInput,
   type MigrationSet,
-  randomHexId,
+  type SecretBox,
 } from '../kernel/index.ts'
-import { syncFolder } from './file/durable.ts'
 import { parseEndpoint } from './target-url.ts'
 
 export const cloudMigrations: MigrationSet = {
@@ -100,20 +93,13 @@ interface SecretRow {
   readonly created_ms: number
 }
 
-const KEY_FILE = 'secrets.key'
-const KEY_BYTES = 32
-/** NIST SP 800-38D: 96 bits, random, never used twice under one key. */
-const NONCE_BYTES = 12
-const TAG_BYTES = 16
-
-/** Opens the secrets in `db`; their key is a file of mode 0600 in `keyFolder`, made on first use. */
-export async function openSecretStore(options: {
-  db: Database
-  keyFolder: string
-  clock: Clock
-}): Promise<SecretStore> {
-  const { db, clock } = options
-  const key = await readOrMakeKey(join(options.keyFolder, KEY_FILE))
+/** Opens the secrets in `db`, which `box` keeps closed. */
+export function openSecretStore(options: {
+  readonly db: Database
+  readonly box: SecretBox
+  readonly clock: Clock
+}): SecretStore {
+  const { db, box, clock } = options
   const find = async (name: string): Promise<SecretRow> => {
     const row = await db.get<SecretRow>('SELECT * FROM secret WHERE name = ?', [name])
     if (!row) throw new SecretNotFound(name)
@@ -122,7 +108,7 @@ export async function openSecretStore(options: {
   return {
     async create(input) {
       const { name, accessKeyId, secretAccessKey, endpoint, region } = checkInput(input)
-      const sealed = seal(key, secretAccessKey, sealedWith(name, accessKeyId))
+      const sealed = box.seal(secretAccessKey, sealedWith(name, accessKeyId))
       const createdMs = clock.now()
       const added = await db.write((tx) =>
         tx.run(
@@ -153,7 +139,8 @@ export async function openSecretStore(options: {
     },
     async open(name) {
       const row = await find(name)
-      return { ...infoOf(row), secretAccessKey: unseal(key, row.sealed, sealedWith(name, row.access_key_id), name) }
+      const secretAccessKey = box.open(row.sealed, sealedWith(name, row.access_key_id), `secret ${name}`)
+      return { ...infoOf(row), secretAccessKey }
     },
   }
 }
@@ -192,71 +179,4 @@ function checkInput(input: SecretInput): SecretInput {
 /** A sealed value only opens in its own row. */
 function sealedWith(name: string, accessKeyId: string): Buffer {
   return Buffer.from(JSON.stringify(['s3', name, accessKeyId]))
-}
-
-function seal(key: Buffer, secret: string, context: Buffer): Buffer {
-  const nonce = randomBytes(NONCE_BYTES)
-  const cipher = createCipheriv('aes-256-gcm', key, nonce).setAAD(context)
-  const text = Buffer.concat([cipher.update(secret, 'utf8'), cipher.final()])
-  return Buffer.concat([nonce, cipher.getAuthTag(), text])
-}
-
-function unseal(key: Buffer, sealed: Buffer, context: Buffer, name: string): string {
-  try {
-    const decipher = createDecipheriv('aes-256-gcm', key, sealed.subarray(0, NONCE_BYTES), { authTagLength: TAG_BYTES })
-    decipher.setAAD(context).setAuthTag(sealed.subarray(NONCE_BYTES, NONCE_BYTES + TAG_BYTES))
-    return Buffer.concat([decipher.update(sealed.subarray(NONCE_BYTES + TAG_BYTES)), decipher.final()]).toString('utf8')
-  } catch (error) {
-    throw new Corrupt(
-      `secret ${name} does not open with the key in ${KEY_FILE}; delete it and create it again`,
-      { name },
-      error,
-    )
-  }
-}
-
-async function readOrMakeKey(path: string): Promise<Buffer> {
-  await mkdir(dirname(path), { recursive: true })
-  const key = (await readIfThere(path)) ?? (await makeKey(path))
-  if (key.length !== KEY_BYTES) {
-    // Making another would lose what was sealed under the right one.
-    throw new Corrupt(
-      `${KEY_FILE} has ${key.length} bytes instead of ${KEY_BYTES}: restore it from a backup, or delete it and create the secrets again`,
-    )
-  }
-  return key
-}
-
-async function readIfThere(path: string): Promise<Buffer | undefined> {
-  try {
-    return await readFile(path)
-  } catch (error) {
-    if (errnoOf(error) === 'ENOENT') return undefined
-    throw error
-  }
-}
-
-/** Linked into place whole and synced, so that a crash never leaves half a key; who comes second takes the first one's. */
-async function makeKey(path: string): Promise<Buffer> {
-  const temporary = `${path}.${randomHexId()}`
-  const handle = await open(temporary, constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL, 0o600)
-  try {
-    await writeKey(handle)
-    await link(temporary, path)
-  } catch (error) {
-    if (errnoOf(error) !== 'EEXIST') throw error
-  } finally {
-    await unlink(temporary)
-  }
-  await syncFolder(dirname(path))
-  return readFile(path)
-}
-
-async function writeKey(handle: FileHandle): Promise<void> {
-  try {
-    await handle.writeFile(randomBytes(KEY_BYTES))
-    await handle.sync()
-  } finally {
-    await handle.close()
-  }
 }

@@ -4,6 +4,7 @@ import type { Versioning } from '../versioning/index.ts'
 import { type CheckedEgress, checkEgress } from './check.ts'
 import { releasePipeline } from './ledger.ts'
 import { DEFAULT_RETRY } from './limits.ts'
+import type { EgressMeter } from './metrics.ts'
 import { cancelPush, type EgressRequest, type EgressStatus, insertPush, pushStatus } from './pushes.ts'
 import { type OpenStore, s3Stores, targetOpener } from './targets.ts'
 import { Worker } from './worker.ts'
@@ -41,6 +42,8 @@ export interface EgressOptions {
   readonly random?: () => number
   /** How often a request is tried, and how long between. */
   readonly retry?: RetryPolicy
+  /** Told of what arrives at targets. */
+  readonly meter?: EgressMeter
   /** Another way to open targets than the S3 driver. */
   readonly openStore?: OpenStore
 }
@@ -59,6 +62,7 @@ export function openEgress(options: EgressOptions): Egress {
     retry,
     random,
     log,
+    meter: options.meter,
     onEnd: () => {
       for (const listener of listeners) listener()
     },

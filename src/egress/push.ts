@@ -7,6 +7,7 @@ import type { InStep, Ledger, LedgerEntry } from './ledger.ts'
 import { Limiter } from './limiter.ts'
 import { DELETE_BATCH, LEDGER_BATCH, PARALLEL_FILES } from './limits.ts'
 import { PIPELINE_FACT } from './metadata.ts'
+import type { EgressMeter } from './metrics.ts'
 import { inBatches, isMarker, isPublishedLast, type Known, planChanges, planWhole, type Step } from './plan.ts'
 import { type ClaimedPush, type Counts, endPush, renewPush } from './pushes.ts'
 import { Recorder } from './recorder.ts'
@@ -22,6 +23,7 @@ export interface PushParts {
   readonly retry: RetryPolicy
   readonly random: () => number
   readonly signal: AbortSignal
+  readonly meter: EgressMeter | undefined
 }
 
 /** A push can't go on; the message is the reason that people see. */
@@ -166,6 +168,7 @@ export class Push {
       renew: this.renew,
       onBytes: (bytes) => {
         this.#counts.bytesDone += bytes
+        this.#parts.meter?.arrived(bytes)
       },
     }
     try {

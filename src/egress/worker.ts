@@ -4,6 +4,7 @@ import type { Versioning } from '../versioning/index.ts'
 import { Ledger } from './ledger.ts'
 import { Limiter } from './limiter.ts'
 import { MAX_PUSHES, PART_MEMORY_BYTES, RENEW_EVERY_MS, TICK_MS } from './limits.ts'
+import type { EgressMeter } from './metrics.ts'
 import { Push } from './push.ts'
 import { type ClaimedPush, claimPush, endPush, giveBackPush, releaseDeadLeases, StalePush } from './pushes.ts'
 import type { OpenTarget } from './targets.ts'
@@ -15,6 +16,7 @@ export interface WorkerParts {
   readonly retry: RetryPolicy
   readonly random: () => number
   readonly log: Log
+  readonly meter: EgressMeter | undefined
   /** A push has ended. */
   readonly onEnd: () => void
 }
@@ -99,6 +101,7 @@ export class Worker {
     try {
       await this.#push(push, stop)
       log.info(about, 'egress ended')
+      this.#parts.meter?.ended('success')
     } catch (error) {
       if (error instanceof StalePush || error instanceof Cancelled) return
       try {
@@ -107,6 +110,7 @@ export class Worker {
           return
         }
         log.warn({ ...about, err: error }, 'egress failed')
+        this.#parts.meter?.ended('failed')
         await db.write((tx) => endPush(tx, push, { state: 'failed', reason: reasonOf(error) }))
       } catch (second) {
         // Its lease will run out, and the push be taken up again.
@@ -116,12 +120,12 @@ export class Worker {
   }
 
   async #push(push: ClaimedPush, stop: AbortController): Promise<void> {
-    const { db, openTarget, retry, random, versioning, log } = this.#parts
+    const { db, openTarget, retry, random, versioning, log, meter } = this.#parts
     const { store, target } = await openTarget(push.url, push.secret)
     try {
       const ledger = await Ledger.open(db, target, push.pipeline)
       const signal = stop.signal
-      const run = new Push(push, { db, versioning, store, ledger, memory: this.#memory, retry, random, signal })
+      const run = new Push(push, { db, versioning, store, ledger, memory: this.#memory, retry, random, signal, meter })
       const renewal = setInterval(() => {
         db.write(run.renew).catch((error: unknown) => stop.abort(error))
       }, RENEW_EVERY_MS)

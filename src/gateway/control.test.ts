@@ -178,7 +178,7 @@ describe('what follows from a commit, on the S3 endpoint', () => {
     assert.match(JSON.stringify(diff['differences']), /"kind":"added","path":"b.png"/)
     await text('GET', '/master.images/.sluice/other.json', 404)
     await text('GET', '/master.images/.sluice/provenance/none', 404)
-    await text('GET', '/master.images/.sluice/commit.json?acl=', 501)
+    await text('GET', '/master.images/.sluice/commit.json?torrent=', 501)
     assert.doesNotMatch(await text('GET', '/master.images'), /sluice\//)
   })
 

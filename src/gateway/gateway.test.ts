@@ -294,7 +294,7 @@ describe('the S3 endpoint, through the AWS SDK', () => {
       404,
     )
     await refused(
-      server.s3.send(new CopyObjectCommand({ Bucket, Key: 'c', CopySource, IfNoneMatch: '"x"' })),
+      server.s3.send(new CopyObjectCommand({ Bucket, Key: 'c', CopySource, IfNoneMatch: '"x", "y"' })),
       'NotImplemented',
       501,
     )

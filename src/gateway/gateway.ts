@@ -1,11 +1,28 @@
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
-import type { Socket } from 'node:net'
-import Koa from 'koa'
-import { type Clock, type Config, type KeyRing, KIB, type Log, randomHexId } from '../kernel/index.ts'
+import type { IncomingMessage, Server, ServerResponse } from 'node:http'
+import {
+  type AccessLog,
+  type Clock,
+  type Config,
+  createHttpServer,
+  type KeyRing,
+  KIB,
+  type Log,
+  Metrics,
+  noAccessLog,
+  requestIds,
+  type Tls,
+  UnusedConnections,
+  type Users,
+} from '../kernel/index.ts'
 import type { Pipelines } from '../pipelines/index.ts'
 import type { Versioning } from '../versioning/index.ts'
 import { FlushRecords } from './control/flush-records.ts'
 import { Front } from './front.ts'
+import { LeanKoa } from './lean-koa.ts'
+import { Observer } from './request-record.ts'
+import { BODY_IDLE_MS } from './s3/body/source.ts'
+import { SEND_IDLE_MS } from './send.ts'
+import { answerUnreadable } from './unreadable.ts'
 
 /** S3A keeps connections idle for 60 s and does not like to find them closed. */
 const KEEP_ALIVE_MS = 75_000
@@ -23,11 +40,27 @@ const CLOSE_IDLE_MS = 20
 export interface GatewayOptions {
   readonly versioning: Versioning
   readonly keys: KeyRing
-  readonly config: Pick<Config, 'region' | 'apiPort' | 'logLevel'>
+  readonly config: Pick<Config, 'region' | 'apiPort' | 'logLevel'> & Partial<Pick<Config, 'domains' | 'anonymous'>>
   readonly clock: Clock
   readonly log: Log
   /** For `.sluice/provenance/<path>`: names the input files of a datum. */
   readonly pipelines?: Pick<Pipelines, 'getDatum'>
+  /** Names owners; without it only the caller is known by name. */
+  readonly people?: Pick<Users, 'person'>
+  /** The server speaks HTTPS with it. */
+  readonly tls?: Tls | undefined
+  readonly metrics?: Metrics
+  readonly accessLog?: AccessLog
+  /** What slow connections are given; for tests, which can't wait so long. */
+  readonly patience?: Partial<Patience>
+}
+
+interface Patience {
+  readonly keepAliveMs: number
+  readonly headersMs: number
+  readonly checkEveryMs: number
+  readonly bodyIdleMs: number
+  readonly sendIdleMs: number
 }
 
 export interface Gateway {
@@ -40,7 +73,17 @@ export interface Gateway {
 /** The S3 endpoint: what it does is in the registry, how it stands on a socket is here. */
 export function createGateway(options: GatewayOptions): Gateway {
   const { versioning, keys, config, clock, log } = options
+  const patience: Patience = {
+    keepAliveMs: KEEP_ALIVE_MS,
+    headersMs: HEADERS_TIMEOUT_MS,
+    checkEveryMs: CONNECTIONS_CHECK_MS,
+    bodyIdleMs: BODY_IDLE_MS,
+    sendIdleMs: SEND_IDLE_MS,
+    ...options.patience,
+  }
   const stop = new AbortController()
+  const metrics = options.metrics ?? new Metrics(log)
+  const nextId = requestIds()
   const front = new Front({
     services: {
       versioning,
@@ -49,18 +92,26 @@ export function createGateway(options: GatewayOptions): Gateway {
       flushRecords: new FlushRecords(clock),
       pipelines: options.pipelines,
       stopSignal: stop.signal,
+      people: options.people,
     },
     keys,
     log,
     apiPort: config.apiPort,
+    domains: config.domains ?? [],
+    anonymous: config.anonymous ?? false,
     logRequests: config.logLevel === 'debug' || config.logLevel === 'trace',
-    nextId: requestIds(),
+    observer: new Observer({
+      metrics,
+      accessLog: options.accessLog ?? noAccessLog,
+      clock,
+    }),
+    bodyIdleMs: patience.bodyIdleMs,
+    sendIdleMs: patience.sendIdleMs,
+    nextId,
   })
 
-  // Connections without a first request yet: Node does not count them as idle.
-  const unused = new Set<Socket>()
   const expectingContinue = new WeakSet<IncomingMessage>()
-  const app = new Koa()
+  const app = new LeanKoa()
   app.use((ctx) => {
     // The front door writes head and body itself, in one go.
     ctx.respond = false
@@ -69,53 +120,47 @@ export function createGateway(options: GatewayOptions): Gateway {
   // What goes wrong is answered and logged by the front door; this is a client that left in the middle.
   app.on('error', (error: unknown) => log.debug({ err: error }, 'connection lost'))
   const handle = app.callback()
-  const server = createServer(
+  const server = createHttpServer(
+    options.tls,
     {
       maxHeaderSize: MAX_HEAD_BYTES,
-      keepAliveTimeout: KEEP_ALIVE_MS,
-      headersTimeout: HEADERS_TIMEOUT_MS,
-      connectionsCheckingInterval: CONNECTIONS_CHECK_MS,
+      keepAliveTimeout: patience.keepAliveMs,
+      headersTimeout: patience.headersMs,
+      connectionsCheckingInterval: patience.checkEveryMs,
       // Parts take as long as they take; a body that stands still is cut off by the one who reads it.
       requestTimeout: 0,
     },
     (request: IncomingMessage, response: ServerResponse) => {
-      unused.delete(request.socket)
+      unused.used(request)
       void handle(request, response)
     },
   )
   server.on('checkContinue', (request: IncomingMessage, response: ServerResponse) => {
-    unused.delete(request.socket)
+    unused.used(request)
     expectingContinue.add(request)
     void handle(request, response)
   })
-  server.on('connection', (socket) => {
-    unused.add(socket)
-    socket.once('close', () => unused.delete(socket))
+  // RFC 9110 lets a server refuse what it does not know to expect; AWS does not, and clients send odd things.
+  server.on('checkExpectation', (request: IncomingMessage, response: ServerResponse) => {
+    unused.used(request)
+    void handle(request, response)
   })
+  answerUnreadable(server, { metrics, nextId })
+  const unused = new UnusedConnections(server)
   return { server, close: () => close(server, unused, stop) }
 }
 
-async function close(server: Server, unused: ReadonlySet<Socket>, stop: AbortController): Promise<void> {
+async function close(server: Server, unused: UnusedConnections, stop: AbortController): Promise<void> {
   stop.abort()
   if (!server.listening) return
   const closed = new Promise<void>((resolve) => server.close(() => resolve()))
   // A connection whose last answer is out stays open for the next request, which will not be taken.
   const idle = setInterval(() => {
     server.closeIdleConnections()
-    for (const socket of unused) socket.destroy()
+    unused.destroy()
   }, CLOSE_IDLE_MS)
   const cut = setTimeout(() => server.closeAllConnections(), CLOSE_GRACE_MS)
   await closed
   clearInterval(idle)
   clearTimeout(cut)
-}
-
-/** Sixteen characters: where the process began, and a count. */
-function requestIds(): () => string {
-  const prefix = randomHexId().slice(0, 8).toUpperCase()
-  let count = 0
-  return () => {
-    count = (count + 1) % 0x1_0000_0000
-    return prefix + count.toString(16).toUpperCase().padStart(8, '0')
-  }
 }

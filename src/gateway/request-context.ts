@@ -1,5 +1,15 @@
 import type { ServerResponse } from 'node:http'
-import { AccessDenied, authorize, CHUNK_BYTES, type Clock, type Need, type Verified } from '../kernel/index.ts'
+import {
+  authorizeNewRepo,
+  CHUNK_BYTES,
+  type Clock,
+  isAllowed,
+  type Need,
+  type Person,
+  type Place,
+  type Users,
+  type Verified,
+} from '../kernel/index.ts'
 import type { Pipelines } from '../pipelines/index.ts'
 import {
   type BranchAddress,
@@ -7,9 +17,13 @@ import {
   type RepoName,
   type Target,
   type TargetInfo,
+  type VersionId,
   type Versioning,
 } from '../versioning/index.ts'
+import { admit, ownerOf } from './admission.ts'
 import type { FlushRecords } from './control/flush-records.ts'
+import { visibleInputs } from './control/veil.ts'
+import type { Guest } from './guests.ts'
 import type { Bucket } from './s3/addressing.ts'
 import { planBody } from './s3/body/plan.ts'
 import { receiveContent, receiveDocument } from './s3/body/receive.ts'
@@ -27,6 +41,8 @@ export interface Services {
   readonly flushRecords: FlushRecords
   readonly pipelines: Pick<Pipelines, 'getDatum'> | undefined
   readonly stopSignal: AbortSignal
+  /** Who can be named as an owner; without it only the caller can. */
+  readonly people: Pick<Users, 'person'> | undefined
 }
 
 const noDocument = Buffer.alloc(0)
@@ -38,17 +54,25 @@ export class RequestContext implements Context {
   readonly #verified: Verified
   readonly #body: RequestBody
   readonly #response: ServerResponse
+  readonly #guest: Guest | undefined
   #signal: AbortSignal | undefined
 
   constructor(
     services: Services,
-    of: { request: S3Request; verified: Verified; body: RequestBody; response: ServerResponse },
+    of: {
+      request: S3Request
+      verified: Verified
+      body: RequestBody
+      response: ServerResponse
+      guest: Guest | undefined
+    },
   ) {
     this.#services = services
     this.#request = of.request
     this.#verified = of.verified
     this.#body = of.body
     this.#response = of.response
+    this.#guest = of.guest
   }
 
   get requestId() {
@@ -73,18 +97,24 @@ export class RequestContext implements Context {
     return this.#services.stopSignal
   }
 
-  authorize(need: Need, repo: RepoName | undefined): void {
-    authorize(this.caller, need, repo)
+  admit(need: Need, repo: RepoName, place?: Place): Promise<void> {
+    return admit({ services: this.#services, key: this.caller }, need, repo, place)
   }
 
-  may(need: Need, repo: RepoName | undefined): boolean {
-    try {
-      authorize(this.caller, need, repo)
-      return true
-    } catch (error) {
-      if (error instanceof AccessDenied) return false
-      throw error
-    }
+  may(need: Need, repo: RepoName | undefined, place?: Place): boolean {
+    return isAllowed(this.caller, need, repo, place)
+  }
+
+  authorizeNewRepo(repo: RepoName): void {
+    authorizeNewRepo(this.caller, repo)
+  }
+
+  async admitVersion(version: VersionId): Promise<void> {
+    await this.#guest?.admitVersion(version)
+  }
+
+  ownerOf(repo: RepoName): Promise<Person> {
+    return ownerOf(this.#services, this.caller, repo)
   }
 
   signal(): AbortSignal {
@@ -102,7 +132,7 @@ export class RequestContext implements Context {
       ?.getDatum(job, datum)
       .catch(orElse('JobNotFound', undefined))
       .catch(orElse('DatumNotFound', undefined))
-    return found?.inputs ?? []
+    return visibleInputs(found?.inputs ?? [], this)
   }
 
   target(bucket: Bucket): Promise<Target> {

@@ -14,7 +14,9 @@ export interface CliConfig {
   readonly dataFolder: string
   /** The server's root key if it is set by `SLUICE_ACCESS_KEY_ID` and `SLUICE_SECRET_ACCESS_KEY`. */
   readonly rootKey: KeyPair | undefined
-  /** `AWS_ACCESS_KEY_ID` and `AWS_SECRET_ACCESS_KEY`. */
+  /** `SLUICE_CA`: a file of certificates that an https server is believed by, besides the usual ones. */
+  readonly caFile: string | undefined
+  /** `AWS_ACCESS_KEY_ID` and `AWS_SECRET_ACCESS_KEY`, with `AWS_SESSION_TOKEN` if there is one. */
   readonly awsKey: KeyPair | undefined
   /** `AWS_PROFILE`. */
   readonly awsProfile: string | undefined
@@ -28,6 +30,8 @@ export interface CliConfig {
 export interface KeyPair {
   readonly accessKeyId: string
   readonly secretAccessKey: string
+  /** Of temporary credentials. */
+  readonly sessionToken?: string
 }
 
 /** Reads the configuration of the command line. Throws InvalidConfig with every problem at once. */
@@ -56,15 +60,20 @@ export function readCliConfig(env: Environment, folder: string): CliConfig {
     problems.push(`${idName} and ${secretName} must be set together`)
     return undefined
   }
+  const scheme = text('SLUICE_TLS_CERT') === undefined ? 'http' : 'https'
+  const awsKey = pair('AWS_ACCESS_KEY_ID', 'AWS_SECRET_ACCESS_KEY')
+  const sessionToken = text('AWS_SESSION_TOKEN')
+  const caFile = text('SLUICE_CA')
   const host = reachable(text('SLUICE_HOST') ?? '127.0.0.1')
   const awsFolder = join(text('HOME') ?? homedir(), '.aws')
   const config: CliConfig = {
     apiUrl: url('SLUICE_API_URL'),
-    defaultApiUrl: `http://${host}:${port('SLUICE_API_PORT', 30601)}`,
-    defaultS3Url: `http://${host}:${port('SLUICE_S3_PORT', 30600)}`,
+    defaultApiUrl: `${scheme}://${host}:${port('SLUICE_API_PORT', 30601)}`,
+    defaultS3Url: `${scheme}://${host}:${port('SLUICE_S3_PORT', 30600)}`,
     dataFolder: resolve(folder, text('SLUICE_DATA') ?? 'data'),
     rootKey: pair('SLUICE_ACCESS_KEY_ID', 'SLUICE_SECRET_ACCESS_KEY'),
-    awsKey: pair('AWS_ACCESS_KEY_ID', 'AWS_SECRET_ACCESS_KEY'),
+    caFile: caFile === undefined ? undefined : resolve(folder, caFile),
+    awsKey: awsKey && { ...awsKey, ...(sessionToken === undefined ? {} : { sessionToken }) },
     awsProfile: text('AWS_PROFILE'),
     awsCredentialsFile: text('AWS_SHARED_CREDENTIALS_FILE') ?? join(awsFolder, 'credentials'),
     awsConfigFile: text('AWS_CONFIG_FILE') ?? join(awsFolder, 'config'),

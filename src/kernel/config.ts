@@ -13,6 +13,10 @@ export interface Config {
   readonly rootKey: { readonly accessKeyId: string; readonly secretAccessKey: string } | undefined
   /** Undefined: any region is accepted in a signature. */
   readonly region: string | undefined
+  /** Host names, lower-case, below which the S3 endpoint takes the first part of the host for the bucket. */
+  readonly domains: readonly string[]
+  /** Whether what an owner made public (`public-read`) is open to those without a key too, and not to every key only. */
+  readonly anonymous: boolean
   readonly runner: 'auto' | 'process'
   /** Host folders that sandboxed user code may read, besides the system's and the code's own. */
   readonly sandboxPaths: readonly string[]
@@ -20,11 +24,26 @@ export interface Config {
   readonly allowTargets: readonly string[]
   /** Egress without a named secret uses the host's own cloud identity. */
   readonly egressDefaultCredentials: boolean
+  /** Certificate and key of both ports, as absolute paths; undefined: they speak http. */
+  readonly tls: { readonly certFile: string; readonly keyFile: string } | undefined
   readonly batch: BatchConfig
+  /** `unset`: new buckets show version ids once a client enables versioning, as on AWS; the history is kept all the same. */
+  readonly versioning: 'enabled' | 'unset'
   readonly logLevel: LogLevel
+  /** A line for each request: an absolute path, `-` for standard output, or `off`. */
+  readonly accessLog: string
+  /** Whoever sends it as a bearer token may read the metrics. Undefined: only a signed request of an administrator may. */
+  readonly metricsToken: string | undefined
   /** How many datums run at once, over all jobs. */
   readonly workers: number
 }
+
+/** What the rules of a batch may be set to, for the server and for one branch. */
+export const BATCH_BOUNDS = {
+  idleMs: { min: 1, max: 3_600_000 },
+  maxAgeMs: { min: 1, max: 86_400_000 },
+  maxChanges: { min: 1, max: 10_000_000 },
+} as const
 
 export interface BatchConfig {
   readonly idleMs: number
@@ -41,7 +60,6 @@ export type Environment = Readonly<Record<string, string | undefined>>
 const laterValues: Readonly<Record<string, { allowed: (value: string) => boolean; say: string }>> = {
   SLUICE_DATABASE_URL: { allowed: (v) => v.startsWith('sqlite:'), say: 'only sqlite: is supported in this release' },
   SLUICE_STORAGE_URL: { allowed: (v) => v.startsWith('file:'), say: 'only file: is supported in this release' },
-  SLUICE_VERSIONING: { allowed: (v) => v === 'enabled', say: "only 'enabled' is supported in this release" },
 }
 
 /**
@@ -50,14 +68,16 @@ const laterValues: Readonly<Record<string, { allowed: (value: string) => boolean
  */
 export function readConfig(env: Environment, defaults: { cpus: number; folder: string }): Config {
   const problems: string[] = []
-  const used = new Set(['SLUICE_API_URL'])
+  const used = new Set(['SLUICE_API_URL', 'SLUICE_CA'])
   const read = <T>(name: string, fallback: T, parse: (value: string) => T | undefined, allowed: string): T => {
     used.add(name)
     const value = env[name]
     if (value === undefined || value === '') return fallback
     const parsed = parse(value)
     if (parsed !== undefined) return parsed
-    problems.push(`${name}=${JSON.stringify(value)} is not allowed: ${allowed}`)
+    // What is wrong with a secret is said without showing it.
+    const shown = name === 'SLUICE_METRICS_TOKEN' ? name : `${name}=${JSON.stringify(value)}`
+    problems.push(`${shown} is not allowed: ${allowed}`)
     return fallback
   }
   const text = (name: string, fallback: string) => read(name, fallback, (v) => v, '')
@@ -68,6 +88,8 @@ export function readConfig(env: Environment, defaults: { cpus: number; folder: s
       (v) => (/^\d{1,15}$/.test(v) && Number(v) >= min && Number(v) <= max ? Number(v) : undefined),
       `a whole number from ${min} to ${max}`,
     )
+  const bounded = (name: string, fallback: number, bounds: { readonly min: number; readonly max: number }) =>
+    integer(name, fallback, bounds.min, bounds.max)
   const oneOf = <T extends string>(name: string, fallback: T, values: readonly T[]) =>
     read<T>(name, fallback, (v) => values.find((value) => value === v), `one of ${values.join(', ')}`)
   const list = (name: string, separator: string) =>
@@ -95,16 +117,32 @@ export function readConfig(env: Environment, defaults: { cpus: number; folder: s
     apiPort: integer('SLUICE_API_PORT', 30601, 0, 65535),
     rootKey: readRootKey(env, used, problems),
     region: text('SLUICE_REGION', '') || undefined,
+    anonymous: oneOf('SLUICE_BLOCK_PUBLIC_ACCESS', 'off', ['on', 'off']) === 'off',
+    domains: read('SLUICE_DOMAINS', [], readDomains, 'host names with commas between them, as in s3.example.com'),
     runner: oneOf('SLUICE_RUNNER', 'auto', ['auto', 'process']),
     sandboxPaths: list('SLUICE_SANDBOX_PATHS', ':').map((path) => resolve(path)),
     allowTargets: list('SLUICE_ALLOW_TARGETS', ','),
     egressDefaultCredentials: oneOf('SLUICE_EGRESS_DEFAULT_CREDENTIALS', 'off', ['on', 'off']) === 'on',
+    tls: readTls(text('SLUICE_TLS_CERT', ''), text('SLUICE_TLS_KEY', ''), { folder: defaults.folder, problems }),
     batch: {
-      idleMs: integer('SLUICE_BATCH_IDLE_MS', 2_000, 1, 3_600_000),
-      maxAgeMs: integer('SLUICE_BATCH_MAX_AGE_MS', 300_000, 1, 86_400_000),
-      maxChanges: integer('SLUICE_BATCH_MAX_CHANGES', 100_000, 1, 10_000_000),
+      idleMs: bounded('SLUICE_BATCH_IDLE_MS', 2_000, BATCH_BOUNDS.idleMs),
+      maxAgeMs: bounded('SLUICE_BATCH_MAX_AGE_MS', 300_000, BATCH_BOUNDS.maxAgeMs),
+      maxChanges: bounded('SLUICE_BATCH_MAX_CHANGES', 100_000, BATCH_BOUNDS.maxChanges),
     },
+    versioning: oneOf('SLUICE_VERSIONING', 'enabled', ['enabled', 'unset']),
     logLevel: oneOf('SLUICE_LOG_LEVEL', 'info', logLevels),
+    accessLog: read(
+      'SLUICE_ACCESS_LOG',
+      'off',
+      (v) => (v === '-' || v === 'off' ? v : resolve(defaults.folder, v)),
+      '',
+    ),
+    metricsToken: read<string | undefined>(
+      'SLUICE_METRICS_TOKEN',
+      undefined,
+      (v) => (/^[A-Za-z0-9._~+/=-]{16,1024}$/.test(v) ? v : undefined),
+      'at least 16 letters, digits or ._~+/=-',
+    ),
     workers: integer('SLUICE_WORKERS', Math.max(1, defaults.cpus), 1, 1024),
   }
   for (const name of Object.keys(env)) {
@@ -112,6 +150,26 @@ export function readConfig(env: Environment, defaults: { cpus: number; folder: s
   }
   if (problems.length > 0) throw new InvalidConfig(problems)
   return deepFreeze(config)
+}
+
+function readDomains(text: string): readonly string[] | undefined {
+  const names = text
+    .split(',')
+    .map((name) => name.trim().toLowerCase())
+    .filter(Boolean)
+  const label = '[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?'
+  const domain = new RegExp(`^(?=.{1,253}$)${label}(?:\\.${label})*$`)
+  return names.every((name) => domain.test(name)) ? names : undefined
+}
+
+function readTls(
+  cert: string,
+  key: string,
+  { folder, problems }: { folder: string; problems: string[] },
+): Config['tls'] {
+  if (cert === '' && key === '') return undefined
+  if (cert === '' || key === '') problems.push('SLUICE_TLS_CERT and SLUICE_TLS_KEY must be set together')
+  return { certFile: resolve(folder, cert), keyFile: resolve(folder, key) }
 }
 
 function readRootKey(env: Environment, used: Set<string>, problems: string[]): Config['rootKey'] {

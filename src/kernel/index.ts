@@ -1,7 +1,9 @@
-export { AccessDenied, type AccessKey, authorize, type KeyRing, type Need, rootKeyRing } from './access.ts'
+export * from './access/index.ts'
+export { type AccessLog, noAccessLog, openAccessLog } from './access-log.ts'
 export { type CliConfig, cliConfigOfProcess, type KeyPair, readCliConfig } from './cli-config.ts'
 export { type Clock, systemClock } from './clock.ts'
 export {
+  BATCH_BOUNDS,
   type BatchConfig,
   type Config,
   configOfProcess,
@@ -23,8 +25,13 @@ export {
   StoreLocked,
   unreachable,
 } from './errors.ts'
-export { type Brand, randomHexId } from './ids.ts'
+export { type Brand, randomHexId, requestIds } from './ids.ts'
 export * from './limits.ts'
 export { createLog, type Log, silentLog } from './log.ts'
+export { METRICS_TYPE, Metrics, type Sample } from './metrics.ts'
+export { measureProcess } from './process-metrics.ts'
 export { loadRootKey, type RootKey, readRootKey, rootKeyFile } from './root-key.ts'
+export { openSecretBox, type SecretBox } from './secret-box.ts'
 export * from './sigv4/index.ts'
+export { createHttpServer, openTls, type Tls, type TlsFiles } from './tls.ts'
+export { UnusedConnections } from './unused-connections.ts'

@@ -23,11 +23,30 @@ export const MAX_INLINE_BYTES = 512
 export const CHUNK_BYTES = MIB
 /** A full commit id is 32 digits; bucket names have 63 characters, so prefixes must do. */
 export const MIN_COMMIT_PREFIX = 8
-/** DESIGN §2: `<commit id>.<repo>` must stay a bucket name for most repos. */
-export const MAX_REPO_NAME = 54
+/** AWS: the longest bucket there is. Tools make such names, and a repo is a bucket. */
+export const MAX_REPO_NAME = 63
+/** DESIGN §2: up to this length `<commit prefix>.<repo>` is a bucket name that every client takes; longer ones are warned about. */
+export const ROOMY_REPO_NAME = 54
+/** What is addressed may be longer than what can be created: a full commit id before a long repo. As long as a DNS name. */
+export const MAX_BUCKET_ADDRESS = 255
 /** AWS: bucket names. */
 export const MAX_BUCKET_NAME = 63
 /** How far a signed request's clock may be off (AWS: 15 min). */
 export const MAX_CLOCK_SKEW_MS = 15 * 60_000
 /** AWS: presigned URLs live at most 7 days. */
 export const MAX_PRESIGN_SECONDS = 604_800
+/** Far more than one process serves; each is a row. */
+export const MAX_USERS = 100_000
+/** Places that temporary credentials are bound to: a job's inputs and output. They travel with every request. */
+export const MAX_GRANTS = 16
+/** Proxies allow 8 KiB for all headers together; a presigned URL carries the token too. */
+export const MAX_SESSION_TOKEN_CHARACTERS = 4096
+/** AWS: role sessions last up to 12 hours. */
+export const MAX_SESSION_MS = 12 * 3_600_000
+export const MIN_SESSION_MS = 60_000
+/** Long enough to bring a new key to every machine. */
+export const MAX_ROTATION_GRACE_MS = 7 * 86_400_000
+/** Open transactions of one branch: each keeps rows, and what is forgotten must come to somebody's notice. */
+export const MAX_TRANSACTIONS = 100
+/** DESIGN §2: the body of a PUT of `.sluice/commit`. */
+export const MAX_MESSAGE_BYTES = 4 * KIB

@@ -15,7 +15,18 @@ import { Engine, type EngineContext, ensureJobs, failDownstream, Pool } from './
 import { InvalidSpec, PipelineExists, PipelineNotFound } from './errors.ts'
 import { readLogs } from './log-query.ts'
 import { LogFiles } from './logs/index.ts'
-import type { DatumInfo, EgressPort, JobInfo, LogLine, LogQuery, PipelineInfo, Pipelines } from './pipelines.ts'
+import type {
+  CreateOptions,
+  DatumInfo,
+  EgressPort,
+  JobInfo,
+  LogLine,
+  LogQuery,
+  PipelineInfo,
+  PipelinePlan,
+  Pipelines,
+} from './pipelines.ts'
+import { whyPrivileged } from './privileged.ts'
 import { JobQueries } from './queries.ts'
 import { openProcessRunner, type Runner } from './runners/index.ts'
 import { describeInput, leavesOf, parseSpec, type Spec, specToJson } from './spec/index.ts'
@@ -90,15 +101,19 @@ class PipelinesFloor implements Pipelines {
 
   async create(
     input: unknown,
-    options: { update?: boolean; reprocess?: boolean; author?: string } = {},
+    options: CreateOptions = {},
   ): Promise<{ pipeline: PipelineInfo; notes: readonly string[] }> {
     const { spec, notes } = parseSpec(input)
+    const plan = await this.#plan(spec)
+    options.allow?.(plan)
     const existing = await findPipeline(this.#context.db, spec.name)
     if (existing && !options.update) throw new PipelineExists(spec.name)
     if (!existing && options.update) throw new PipelineNotFound(spec.name)
     const code = await findCode(spec.transform, this.#context.config.dataFolder)
     const target = await this.#checkEgress(spec)
-    const row = await this.#context.db.write((tx) => this.#save(tx, spec, { ...options, ...(target && { target }) }))
+    const row = await this.#context.db.write((tx) =>
+      this.#save(tx, spec, { ...options, outputIsNew: plan.outputIsNew, ...(target && { target }) }),
+    )
     this.#engine.wake()
     return {
       pipeline: await this.#info(row),
@@ -110,6 +125,20 @@ class PipelinesFloor implements Pipelines {
         ...(target?.notes ?? []),
       ],
     }
+  }
+
+  async #plan(spec: Spec): Promise<PipelinePlan> {
+    const { runner, versioning } = this.#context
+    const outputIsNew = await versioning.getRepo(spec.name).then(
+      () => false,
+      (error: unknown) => {
+        if (error instanceof RepoNotFound) return true
+        throw error
+      },
+    )
+    const privileged = await whyPrivileged(spec, runner.sandboxed)
+    const inputs = [...new Set(leavesOf(spec.input).map(({ repo }) => repo))]
+    return { output: spec.name, outputIsNew, inputs, ...(privileged === undefined ? {} : { privileged }) }
   }
 
   async #checkEgress(spec: Spec): Promise<(EgressTarget & { readonly notes: readonly string[] }) | undefined> {
@@ -134,7 +163,7 @@ class PipelinesFloor implements Pipelines {
   async #save(
     tx: Transaction,
     spec: Spec,
-    options: { update?: boolean; reprocess?: boolean; author?: string; target?: EgressTarget },
+    options: CreateOptions & { readonly outputIsNew: boolean; readonly target?: EgressTarget },
   ): Promise<PipelineRow> {
     const { versioning, clock } = this.#context
     const before = await findPipeline(tx, spec.name)
@@ -149,7 +178,9 @@ class PipelinesFloor implements Pipelines {
     const output = outputOf(spec)
     if (before && before.spec.outputBranch !== spec.outputBranch)
       await versioning.derived.undefine(tx, outputOf(before.spec))
-    await versioning.derived.define(tx, { output, pipeline: spec.name, inputs: inputsOf(spec) })
+    const owner = options.owner === undefined ? {} : { owner: options.owner }
+    const repo = options.outputIsNew ? 'new' : 'existing'
+    await versioning.derived.define(tx, { output, pipeline: spec.name, inputs: inputsOf(spec), repo, ...owner })
     // Defining makes it run; a new spec alone does not start what was stopped.
     if (before?.state === 'stopped') await versioning.derived.pause(tx, output, true)
     const last = await lastVersion(tx, spec.name)
@@ -164,6 +195,7 @@ class PipelinesFloor implements Pipelines {
       nowMs: clock.now(),
       ...(target && { egress: { url: target.url, ...(target.secret !== undefined && { secret: target.secret }) } }),
       ...(options.author !== undefined && { author: options.author }),
+      ...(options.confined !== undefined && { confined: options.confined }),
     })
     const saved = await findPipeline(tx, spec.name)
     if (!saved) throw new PipelineNotFound(spec.name)

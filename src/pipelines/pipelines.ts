@@ -85,6 +85,27 @@ export interface LogQuery {
   readonly signal?: AbortSignal
 }
 
+export interface CreateOptions {
+  readonly update?: boolean
+  readonly reprocess?: boolean
+  readonly author?: string
+  /** The canonical id of whom the output repo belongs to, if it is made. */
+  readonly owner?: string
+  /** Made by somebody who may not reach outside of the sandbox: held to it in every job too, whatever is on the server by then. */
+  readonly confined?: boolean
+  /** Asked before anything is done; what it throws is passed on. */
+  readonly allow?: (plan: PipelinePlan) => void
+}
+
+/** What a pipeline would reach, for whoever decides whether it may. */
+export interface PipelinePlan {
+  readonly output: RepoName
+  readonly outputIsNew: boolean
+  readonly inputs: readonly RepoName[]
+  /** Why its code or its egress reaches further than its inputs and its output; undefined if it does not. */
+  readonly privileged?: string
+}
+
 /** The pipelines floor: specs, jobs and the engine that runs them. */
 export interface Pipelines {
   /**
@@ -94,7 +115,7 @@ export interface Pipelines {
    */
   create(
     spec: unknown,
-    options?: { update?: boolean; reprocess?: boolean; author?: string },
+    options?: CreateOptions,
   ): Promise<{ readonly pipeline: PipelineInfo; readonly notes: readonly string[] }>
   get(name: string): Promise<PipelineInfo>
   list(): Promise<readonly PipelineInfo[]>

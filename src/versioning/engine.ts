@@ -1,6 +1,7 @@
 import type { Content } from './content/index.ts'
 import {
   Batches,
+  BranchTransactions,
   BranchUploads,
   type ChangeRequest,
   controlReason,
@@ -13,30 +14,35 @@ import {
   Finisher,
   findCommit,
   flushCommits,
+  type GroupWritten,
   getBranch,
   getCommit,
   getRepo,
   type HistoryContext,
   listBranches,
   listCommits,
-  openBatch,
+  OpenCommits,
   provenanceOf,
+  type RepoRoles,
   readRepos,
+  renamedBefore,
+  renameFile,
   resolveRevision,
   resolveTarget,
   restoreBranch,
   Staging,
-  sealOpenBatch,
+  StoredBranchSettings,
+  StoredSharing,
+  StoredVersions,
+  Sweeper,
+  setBatchRules,
   subvenanceOf,
+  VersionTags,
   Views,
-  writableBranch,
 } from './history/index.ts'
 import {
-  type Branch,
-  type BranchName,
   type Commit,
   type CommitId,
-  CommitNotFound,
   type CommitRef,
   DEFAULT_BRANCH,
   type Path,
@@ -46,9 +52,6 @@ import {
 import { createTrees, EMPTY_TREE } from './tree/index.ts'
 import type { BranchAddress, ChangeResult, DeleteResult, FileWrite, Trees, Versioning } from './versioning.ts'
 
-/** Another process may change things without this one being told. */
-const POLL_MS = 1_000
-
 type Method<Name extends keyof Versioning> = Versioning[Name] extends (...args: infer Args) => unknown ? Args : never
 
 /** The parts of this floor behind its one interface. */
@@ -57,10 +60,18 @@ export class VersioningEngine implements Versioning {
   readonly trees: Trees
   readonly uploads: BranchUploads
   readonly derived: DerivedBranches
+  readonly versions: StoredVersions
+  readonly tags: VersionTags
+  readonly settings: StoredBranchSettings
+  readonly sharing: StoredSharing
+  readonly transactions: BranchTransactions
+  readonly roles: RepoRoles
   readonly #context: HistoryContext
   readonly #staging: Staging
   readonly #batches: Batches
   readonly #finisher: Finisher
+  readonly #open: OpenCommits
+  readonly #sweeper: Sweeper
   readonly #views: Views
   readonly #release: () => Promise<void>
 
@@ -74,32 +85,52 @@ export class VersioningEngine implements Versioning {
       rules: context.batch,
       clock: context.clock,
       log: context.log,
-      seal: (at) => this.#sealIdle(at),
+      seal: (at) => this.#open.sealIdle(at),
     })
-    this.#staging = new Staging(context, (group) => {
+    this.#open = new OpenCommits(context, this.#batches, this.#finisher)
+    const onWritten = (group: GroupWritten) => {
       this.#batches.written(group)
       this.#finisher.written(group)
-    })
+    }
+    this.#staging = new Staging(context, onWritten)
     this.#views = new Views(context)
-    this.uploads = new BranchUploads(context, this.#staging, this.#batches)
+    this.versions = new StoredVersions({
+      context,
+      staging: this.#staging,
+      views: this.#views,
+      onWritten,
+      onSealed: (at, branchId) => this.#open.sealed(at, branchId),
+      finished: (commit) => this.waitForCommit(commit),
+    })
+    this.roles = context.roles
+    this.tags = new VersionTags(context.db)
+    this.settings = new StoredBranchSettings(context.db)
+    this.sharing = new StoredSharing(context.db)
+    this.uploads = new BranchUploads(context, this.#staging, this.#batches, this)
     this.derived = new DerivedBranches(context)
+    this.#sweeper = new Sweeper(context, () => this.#batches.forgetQuiet())
+    this.transactions = new BranchTransactions(context, {
+      settle: (at) => this.#open.settle(at),
+      waitForCommit: (commit) => this.waitForCommit(commit),
+      sealed: (at, branchId) => this.#open.sealed(at, branchId),
+      dropped: () => this.#sweeper.wake(),
+    })
   }
 
   /** Takes up what was open when the store was last used. */
   async start(): Promise<void> {
-    const open = await this.#context.db.all<{ repo: string; branch: string; started_ms: number; changes: number }>(
-      `SELECT c.repo, c.branch, c.started_ms, b.last_seq - c.from_seq AS changes FROM commits AS c
-       JOIN branches AS b ON b.open_commit = c.id WHERE c.state = 'open' AND c.pinned = 0`,
-    )
-    for (const row of open) {
-      this.#batches.found({ repo: row.repo as RepoName, branch: row.branch as BranchName }, row.started_ms, row.changes)
-    }
+    await this.tags.open()
+    await this.sharing.open()
+    await this.#open.takeUp()
     await this.#finisher.start()
+    this.#sweeper.start()
   }
 
-  createRepo(name: RepoName, input: { description?: string } = {}) {
-    const nowMs = this.#context.clock.now()
-    return createRepo(this.#context.db, name, { ...input, nowMs, defaultBranch: DEFAULT_BRANCH })
+  async createRepo(...[name, input = {}]: Method<'createRepo'>) {
+    const { clock, db, versioned } = this.#context
+    const made = await createRepo(db, name, { ...input, nowMs: clock.now(), defaultBranch: DEFAULT_BRANCH, versioned })
+    this.roles.changed()
+    return made
   }
 
   getRepo(name: RepoName) {
@@ -113,18 +144,16 @@ export class VersioningEngine implements Versioning {
   async deleteRepo(name: RepoName): Promise<void> {
     const branches = await this.listBranches(name)
     await this.#context.db.write((tx) => deleteRepo(tx, name))
-    for (const branch of branches) this.#batches.sealed({ repo: name, branch: branch.name })
+    this.roles.changed()
+    for (const branch of branches) this.#batches.forget({ repo: name, branch: branch.name })
     this.#context.signal.notify()
   }
 
-  async createBranch(
-    at: BranchAddress,
-    input: { from?: CommitId; bucket?: string } = {},
-  ): Promise<{ kind: 'created' | 'existing'; branch: Branch }> {
+  async createBranch(...[at, input = {}]: Method<'createBranch'>): ReturnType<Versioning['createBranch']> {
     const bucket = input.bucket ?? `${at.branch}.${at.repo}`
-    const nowMs = this.#context.clock.now()
-    const from = input.from === undefined ? {} : { from: input.from }
-    const made = await this.#context.db.write((tx) => ensureBranch(tx, at, { nowMs, bucket, ...from }))
+    const { clock, db, versioned } = this.#context
+    const made = await db.write((tx) => ensureBranch(tx, at, { ...input, nowMs: clock.now(), bucket, versioned }))
+    if (made) this.roles.changed()
     return { kind: made ? 'created' : 'existing', branch: await this.getBranch(at) }
   }
 
@@ -146,7 +175,8 @@ export class VersioningEngine implements Versioning {
         input.force ? undefined : async () => (await this.#views.list(target, { limit: 1 })).entries.length === 0,
       ),
     )
-    this.#batches.sealed(at)
+    this.roles.changed()
+    this.#batches.forget(at)
     this.#context.signal.notify()
   }
 
@@ -179,6 +209,22 @@ export class VersioningEngine implements Versioning {
     return this.#views.list(target, query)
   }
 
+  rewriting(at: BranchAddress): void {
+    this.#batches.rewriting(at)
+  }
+
+  preparing(at: BranchAddress): void {
+    this.#batches.preparing(at)
+  }
+
+  batchRules(at: BranchAddress) {
+    return this.#batches.rulesOf(at)
+  }
+
+  setBatchRules(...[at, rules]: Method<'setBatchRules'>): Promise<void> {
+    return setBatchRules(this.#context.db, this.#batches, at, rules)
+  }
+
   writing(at: BranchAddress): () => void {
     return this.#batches.writing(at)
   }
@@ -194,8 +240,8 @@ export class VersioningEngine implements Versioning {
       attributes,
       ...(checksum ? { checksum } : {}),
     }
-    return this.#change(at, { path, entry, chunks: staged.chunks, conditions, author }).catch((error: unknown) =>
-      discardRefused(this.content, staged, error),
+    return this.#change(at, { path, entry, chunks: staged.chunks, conditions, author, ...this.#beside(write) }).catch(
+      (error: unknown) => discardRefused(this.content, staged, error),
     )
   }
 
@@ -212,18 +258,30 @@ export class VersioningEngine implements Versioning {
       ...(kept ? { checksum: kept } : {}),
       ...(parts === undefined ? {} : { parts }),
     }
-    return this.#change(at, { path, entry, chunks: [], conditions, author })
+    return this.#change(at, { path, entry, chunks: [], conditions, author, ...this.#beside(input) })
+  }
+
+  async renamed(...[at, rename]: Method<'renamed'>): Promise<boolean> {
+    return (await renamedBefore(this.#context.db, at, rename)) !== undefined
+  }
+
+  rename(...[at, input]: Method<'rename'>): Promise<ChangeResult> {
+    return renameFile(
+      { context: this.#context, staging: this.#staging, tags: this.tags, sharing: this.sharing },
+      at,
+      input,
+    )
   }
 
   async delete(...[at, path, input = {}]: Method<'delete'>): Promise<DeleteResult> {
-    const { version, commit, existed } = await this.#change(at, {
+    const { modifiedMs: _modifiedMs, ...result } = await this.#change(at, {
       path,
       entry: null,
       chunks: [],
       conditions: input.conditions,
       author: input.author,
     })
-    return { version, commit, existed }
+    return result
   }
 
   async deleteMany(...[at, deletes, author]: Method<'deleteMany'>): ReturnType<Versioning['deleteMany']> {
@@ -245,12 +303,13 @@ export class VersioningEngine implements Versioning {
     })
   }
 
-  getCommit(repo: RepoName, id: CommitId) {
-    return getCommit(this.#context.db, repo, id)
+  async getCommit(repo: RepoName, id: CommitId) {
+    return this.#batches.describeHold(await getCommit(this.#context.db, repo, id))
   }
 
-  listCommits(...[repo, query]: Method<'listCommits'>) {
-    return listCommits(this.#context.db, repo, query)
+  async listCommits(...[repo, query]: Method<'listCommits'>) {
+    const commits = await listCommits(this.#context.db, repo, query)
+    return commits.map((commit) => this.#batches.describeHold(commit))
   }
 
   provenance(commit: CommitId) {
@@ -262,74 +321,24 @@ export class VersioningEngine implements Versioning {
   }
 
   async startCommit(...[at, input = {}]: Method<'startCommit'>): Promise<Commit> {
-    const { clock, db } = this.#context
-    const id = await db.write(async (tx) => {
-      const branch = await writableBranch(tx, at)
-      const commit = (branch.open_commit ?? this.#context.newCommitId()) as CommitId
-      if (!branch.open_commit) await openBatch(tx, branch.id, commit, { nowMs: clock.now(), pinned: true })
-      await tx.run('UPDATE commits SET pinned = 1, message = coalesce(?, message) WHERE id = ?', [
-        input.message ?? null,
-        commit,
-      ])
-      if (input.author) {
-        await tx.run('INSERT OR IGNORE INTO commit_authors (commit_id, name) VALUES (?, ?)', [commit, input.author])
-      }
-      return commit
-    })
-    return this.getCommit(at.repo, id)
+    return this.getCommit(at.repo, await this.#open.pin(at, input))
   }
 
   async finishCommit(...[at, input = {}]: Method<'finishCommit'>): Promise<Commit> {
-    const { branchId, sealed } = await this.#context.db.write(async (tx) => {
-      const branch = await writableBranch(tx, at)
-      const sealed = await sealOpenBatch(tx, branch.id, { includePinned: true })
-      if (!sealed) {
-        const data = { repo: at.repo, branch: at.branch }
-        throw new CommitNotFound(`${at.repo}@${at.branch} has no open commit to finish`, data)
-      }
-      if (input.message !== undefined) {
-        await tx.run('UPDATE commits SET message = ? WHERE id = ?', [input.message, sealed])
-      }
-      return { branchId: branch.id, sealed }
-    })
-    this.#sealed(at, branchId)
-    return this.waitForCommit(sealed)
+    return this.waitForCommit(await this.#open.finish(at, input))
   }
 
-  async seal(...[at, input = {}]: Method<'seal'>): Promise<CommitRef | undefined> {
-    const branch = await this.getBranch(at)
-    // Read in the transaction that seals: a PUT right after it opens a batch that nobody asked about.
-    const { sealed, newest } = await this.#context.db.write(async (tx) => {
-      const sealed = branch.derived
-        ? undefined
-        : await sealOpenBatch(tx, branch.id, { includePinned: input.force ?? false })
-      const row = await tx.get<{ id: string | null }>(
-        'SELECT coalesce(open_commit, tip, head) AS id FROM branches WHERE id = ?',
-        [branch.id],
-      )
-      return { sealed, newest: row?.id as CommitId | null | undefined }
-    })
-    if (sealed) this.#sealed(at, branch.id)
-    return newest ? { repo: at.repo, commit: newest } : undefined
+  seal(...[at, input = {}]: Method<'seal'>): Promise<CommitRef | undefined> {
+    return this.#open.seal(at, input)
   }
 
-  async waitForCommit(commit: CommitId, signal?: AbortSignal): Promise<Commit> {
-    const subscription = this.#context.signal.subscribe()
-    try {
-      for (;;) {
-        const { repo } = await this.findCommit(commit)
-        const found = await this.getCommit(repo, commit)
-        if (found.state === 'finished' || found.state === 'failed' || signal?.aborted) return found
-        await subscription.changed(POLL_MS, signal)
-      }
-    } finally {
-      subscription.end()
-    }
+  waitForCommit(commit: CommitId, signal?: AbortSignal): Promise<Commit> {
+    return this.#open.waitFor(commit, signal)
   }
 
   async restore(...[at, to, input = {}]: Method<'restore'>): Promise<Commit> {
     const { commit, branchId } = await restoreBranch(this.#context, at, to, input)
-    this.#sealed(at, branchId)
+    this.#open.sealed(at, branchId)
     return this.waitForCommit(commit)
   }
 
@@ -352,11 +361,23 @@ export class VersioningEngine implements Versioning {
 
   async close(): Promise<void> {
     this.#batches.close()
+    await this.#sweeper.close()
     await this.#staging.idle()
     await this.#finisher.close()
     await this.#context.treeWork.close()
     await this.content.close()
     await this.#release()
+  }
+
+  /** What stands beside the tree, and is written with the change. */
+  #beside({ tags = [], access = 'private' }: Pick<FileWrite, 'tags' | 'access'>): Pick<ChangeRequest, 'within'> {
+    if (tags.length === 0 && access === 'private') return {}
+    return {
+      within: async (tx, _branch, version) => {
+        await this.tags.write(tx, version, tags)
+        await this.sharing.write(tx, version, access)
+      },
+    }
   }
 
   async #change(at: BranchAddress, request: ChangeRequest) {
@@ -370,32 +391,9 @@ export class VersioningEngine implements Versioning {
     return this.#views.rootOf({ kind: 'commit', repo, commit })
   }
 
-  /** Whatever was acknowledged before is part of the head after. */
+  /** Of the branch that the revision names, if it names one. */
   async #settle(repo: RepoName, revision: string): Promise<void> {
-    const base = revision.split('^', 1)[0]!
-    const target = await this.resolve(repo, base)
-    if (target.kind !== 'branch') return
-    await this.seal(target)
-    // Not the open batch, if there is one: that is pinned, or was opened after this was asked.
-    const row = await this.#context.db.get<{ tip: string | null }>(
-      'SELECT tip FROM branches WHERE repo = ? AND name = ? AND pipeline IS NULL',
-      [target.repo, target.branch],
-    )
-    if (row?.tip) await this.waitForCommit(row.tip as CommitId)
-  }
-
-  async #sealIdle(at: BranchAddress): Promise<void> {
-    const row = await this.#context.db.get<{ id: number }>('SELECT id FROM branches WHERE repo = ? AND name = ?', [
-      at.repo,
-      at.branch,
-    ])
-    if (!row) return
-    const sealed = await this.#context.db.write((tx) => sealOpenBatch(tx, row.id, { includePinned: false }))
-    if (sealed) this.#sealed(at, row.id)
-  }
-
-  #sealed(at: BranchAddress, branchId: number): void {
-    this.#batches.sealed(at)
-    this.#finisher.wake(branchId)
+    const target = await this.resolve(repo, revision.split('^', 1)[0]!)
+    if (target.kind === 'branch') await this.#open.settle(target)
   }
 }

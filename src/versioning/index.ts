@@ -1,5 +1,6 @@
+export * from './beside.ts'
 export type { FileLayer } from './content/index.ts'
-export { versioningMigrations } from './history/index.ts'
+export { measureHistory, versioningMigrations } from './history/index.ts'
 export * from './model/index.ts'
 export { openVersioning, type VersioningOptions } from './open.ts'
 export { EMPTY_TREE } from './tree/index.ts'

@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import {
   type BatchConfig,
   type Clock,
+  type Config,
   type Database,
   type Log,
   migrate,
@@ -12,7 +13,7 @@ import {
 } from '../kernel/index.ts'
 import { type FileLayer, openContent } from './content/index.ts'
 import { VersioningEngine } from './engine.ts'
-import { ChangeSignal, startTreeWork } from './history/index.ts'
+import { ChangeSignal, RepoRoles, startTreeWork } from './history/index.ts'
 import type { CommitId } from './model/index.ts'
 import { nodeMigrations, openNodeStore } from './tree/index.ts'
 import type { Versioning } from './versioning.ts'
@@ -25,6 +26,8 @@ export interface VersioningOptions {
   /** Packs and tree nodes live in it. */
   readonly dataFolder: string
   readonly batch: BatchConfig
+  /** How new branches start: `enabled` where it is left out. */
+  readonly versioning?: Config['versioning']
   readonly clock: Clock
   readonly log: Log
   /** Called when a disk failed under acknowledged data: the process must stop, never guess. */
@@ -60,7 +63,9 @@ export async function openVersioning(options: VersioningOptions): Promise<Versio
       clock,
       log,
       batch: options.batch,
+      versioned: options.versioning !== 'unset',
       signal: new ChangeSignal(),
+      roles: new RepoRoles(db),
       newCommitId: () => randomHexId() as CommitId,
     },
     () => nodesDb.close(),

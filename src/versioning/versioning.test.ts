@@ -9,6 +9,7 @@ import {
   CommitUnavailable,
   ConditionFailed,
   type Difference,
+  NothingToFinish,
   PathNotFound,
   parsePath,
   parseRepoName,
@@ -237,7 +238,7 @@ describe('a versioned store', () => {
     const finished = await store.versioning.finishCommit(images)
     assert.deepEqual([finished.id, finished.message, finished.authors], [started.id, 'by hand', ['ann']])
     assert.deepEqual(await listAll(store.versioning, atCommit(finished.id)), ['a'])
-    await assert.rejects(store.versioning.finishCommit(images), CommitNotFound)
+    await assert.rejects(store.versioning.finishCommit(images), NothingToFinish)
   })
 
   it('makes a commit with the tree of its parent when nothing was written between start and finish', async () => {

@@ -1,9 +1,13 @@
 import type { Readable } from 'node:stream'
-import type { Transaction } from '../kernel/index.ts'
+import type { Role, Transaction } from '../kernel/index.ts'
+import type { BranchSettings, ObjectTags, Sharing } from './beside.ts'
 import type {
   Attributes,
+  BatchRules,
   Branch,
+  BranchAddress,
   BranchName,
+  CannedAccess,
   Checksum,
   Commit,
   CommitFailure,
@@ -18,11 +22,15 @@ import type {
   Repo,
   RepoInfo,
   RepoName,
+  Tag,
   Target,
   TargetInfo,
+  TransactionInfo,
   TreeHash,
   VersionId,
 } from './model/index.ts'
+
+export type { BranchAddress } from './model/index.ts'
 
 /** `end` is exclusive. */
 export interface ByteRange {
@@ -61,6 +69,8 @@ export interface ContentStore {
   writer(options?: { readonly expectedBytes?: number }): ContentWriter
   /** Every chunk is checked against its hash before any byte of it is passed on; Corrupt otherwise. */
   read(content: Content, range?: ByteRange): Readable
+  /** As `read`, without copying: a piece is the caller's only until it asks for the next one, and is not to be written to. */
+  lend(content: Content, range?: ByteRange): AsyncIterable<Buffer>
   /** For bodies known to be small (at most 1 MiB is read at once). */
   readBytes(content: Content, range?: ByteRange): Promise<Buffer>
   /** Sizes and checksums of the parts of a multipart object, in order of number; undefined if it is not one. */
@@ -74,10 +84,13 @@ export interface StoredPart {
   readonly checksum?: string
 }
 
-/** Conditions as HTTP has them, decided inside the metadata transaction. ETags without quotes. */
+/** Conditions as HTTP has them, decided inside the metadata transaction. ETags without quotes; `*` is any file at all. */
 export interface WriteConditions {
-  readonly ifNoneMatch?: '*'
+  readonly ifNoneMatch?: string
   readonly ifMatch?: string
+  /** Rename only: of what is at the new path. */
+  readonly ifModifiedSinceMs?: number
+  readonly ifUnmodifiedSinceMs?: number
   /** Delete only. */
   readonly ifMatchSize?: number
   readonly ifMatchModifiedMs?: number
@@ -92,6 +105,9 @@ export interface FileWrite {
   readonly conditions?: WriteConditions
   /** Display name of the key that writes; kept in the commit's authors. */
   readonly author?: string
+  /** Written in the same transaction. */
+  readonly tags?: readonly Tag[]
+  readonly access?: CannedAccess
 }
 
 export interface ChangeResult {
@@ -99,6 +115,8 @@ export interface ChangeResult {
   /** The batch that the change is part of. */
   readonly commit: CommitId
   readonly modifiedMs: number
+  /** Set where versioning was never enabled: S3 shows no version id. */
+  readonly unversioned?: true
 }
 
 export interface DeleteResult {
@@ -106,6 +124,8 @@ export interface DeleteResult {
   readonly commit: CommitId
   /** False if there was nothing: it is a version all the same. */
   readonly existed: boolean
+  /** As of a ChangeResult. */
+  readonly unversioned?: true
 }
 
 export interface ListQuery {
@@ -134,6 +154,11 @@ export interface UploadInfo {
   readonly checksumAlgorithm?: Checksum['algorithm']
   readonly checksumType?: Checksum['type']
   readonly author?: string
+  /** The canonical id of the author. */
+  readonly initiator?: string
+  /** The object gets them. */
+  readonly tags?: readonly Tag[]
+  readonly access?: CannedAccess
 }
 
 export interface PartInfo {
@@ -149,7 +174,10 @@ export interface PartInfo {
 export interface Uploads {
   create(
     at: BranchAddress,
-    input: Pick<UploadInfo, 'path' | 'attributes' | 'checksumAlgorithm' | 'checksumType' | 'author'>,
+    input: Pick<
+      UploadInfo,
+      'path' | 'attributes' | 'checksumAlgorithm' | 'checksumType' | 'author' | 'initiator' | 'tags' | 'access'
+    >,
   ): Promise<UploadInfo>
   /** Throws UploadNotFound, also if the upload is of another branch or path. */
   get(at: BranchAddress, path: Path, id: string): Promise<UploadInfo>
@@ -187,9 +215,141 @@ export interface Uploads {
   abort(at: BranchAddress, path: Path, id: string): Promise<void>
 }
 
-export interface BranchAddress {
-  readonly repo: RepoName
-  readonly branch: BranchName
+/** What S3 calls a version by; `null` is what was there before versioning was enabled. */
+export type VersionName = VersionId | 'null'
+
+/** One version of a file as S3 shows it. */
+export interface FileVersion {
+  readonly path: Path
+  readonly version: VersionName
+  readonly isLatest: boolean
+  readonly modifiedMs: number
+  /** Null: a delete marker. */
+  readonly entry: FileEntry | null
+}
+
+export interface VersionQuery {
+  readonly prefix?: string
+  /** Any non-empty string. */
+  readonly delimiter?: string
+  /**
+   * Exclusive. Without a version: all versions of this path, and common prefixes at or before it, are passed over. The version may
+   * have been deleted meanwhile.
+   */
+  readonly after?: { readonly path: string; readonly version?: VersionName }
+  /** At most 1,000. */
+  readonly limit: number
+}
+
+/** By path in UTF-8 byte order, of each path the latest first, then the newest first; together with the prefixes at most `limit`. */
+export interface VersionPage {
+  readonly versions: readonly FileVersion[]
+  readonly prefixes: readonly string[]
+  /** Set when there is more: the last that is shown, to pass as `after`. */
+  readonly next?: { readonly path: string; readonly version?: VersionName }
+}
+
+/** What is to be deleted: a version for good, or without one the file, which leaves a delete marker. */
+export interface VersionDelete {
+  readonly path: Path
+  readonly version?: VersionName
+  /** On the version, where one is named. */
+  readonly conditions?: WriteConditions
+}
+
+export type VersionDeleteResult =
+  /** The version is not shown any more. If it was the latest, what was before it is there again. */
+  | { readonly kind: 'hidden'; readonly marker: boolean; readonly wasLatest: boolean; readonly unversioned?: true }
+  /** There is no such version. */
+  | { readonly kind: 'absent' }
+  /** Without a version: the file was deleted. */
+  | { readonly kind: 'deleted'; readonly result: DeleteResult }
+  | { readonly kind: 'refused'; readonly error: ConditionFailedLike }
+
+/**
+ * The versions of files as S3 has them: every acknowledged PUT and DELETE of a branch, and of the branches it was made from up to there.
+ * A commit shows what there was when it ended. Of a pipeline's output only the current versions are listed.
+ */
+export interface FileVersions {
+  /** A page is one consistent view. */
+  list(target: Target, query: VersionQuery): Promise<VersionPage>
+  /** Throws VersionNotFound. */
+  find(
+    target: Target,
+    path: Path,
+    version: VersionName,
+  ): Promise<{ readonly found: FileVersion; readonly info: TargetInfo }>
+  /** The delete marker that is the latest version of a path; undefined where there is none. */
+  marker(target: Target, path: Path): Promise<FileVersion | undefined>
+  /**
+   * Up to 1,000, in one transaction; one result each, in order. Finished commits do not change: a deleted version is hidden from now
+   * on, and what comes back if it was the latest comes back by a change of its own, which is no new version. Throws ReadOnly.
+   */
+  delete(at: BranchAddress, deletes: readonly VersionDelete[], author?: string): Promise<readonly VersionDeleteResult[]>
+  /** Whether S3 shows version ids. Throws RepoNotFound, BranchNotFound, CommitNotFound. */
+  state(target: Target): Promise<'enabled' | 'unset'>
+  /**
+   * From now on ids are shown; what is there becomes the `null` version of its path. Seals the open batch, a pinned one too. Nothing
+   * happens if it is enabled already. Throws ReadOnly.
+   */
+  enable(at: BranchAddress): Promise<void>
+}
+
+export interface RenameInput {
+  /** As `find` gave it: if another version has taken its place since, BranchMoved is thrown and nothing is done. */
+  readonly source: FileEntry
+  readonly path: Path
+  /** Of what is at the new path now. */
+  readonly conditions?: WriteConditions
+  /** Asked again with the same token within a day, it answers as the first time and does nothing. */
+  readonly token?: string
+  readonly author?: string
+}
+
+/** Who may do what on which repo, by the canonical ids of users. Who these users are, this floor does not know. */
+export interface Roles {
+  /** Throws RepoNotFound. */
+  list(repo: RepoName): Promise<readonly { readonly user: string; readonly role: Role }[]>
+  /** By repo. */
+  of(user: string): Promise<ReadonlyMap<string, Role>>
+  /** Undefined takes the role away. Throws RepoNotFound. */
+  set(repo: RepoName, user: string, role: Role | undefined): Promise<void>
+  /** Takes all roles of a user away. */
+  forget(user: string): Promise<void>
+  /** Who made the repo; undefined: the root user. Throws RepoNotFound. */
+  ownerOf(repo: RepoName): Promise<string | undefined>
+  /** Called after every change of a role, also by a repo that was made or removed, before that is answered. */
+  onChange(listener: () => void): () => void
+}
+
+/**
+ * Open commits of one writer each, isolated from their branch until they are finished on it. A transaction is addressed as a branch
+ * `tx-<name>.<branch>` (see `transactionBranch`), and read and written as one; it is never listed as one.
+ */
+export interface Transactions {
+  /**
+   * On what the branch holds now: its batch is sealed first, unless somebody holds that open. `existing` if it was open already. Throws
+   * RepoNotFound, BranchNotFound, ReadOnly, TransactionLimit.
+   */
+  open(
+    at: BranchAddress,
+    input?: { message?: string; author?: string },
+  ): Promise<{ kind: 'created' | 'existing'; transaction: TransactionInfo }>
+  /** Throws TransactionNotFound. */
+  get(at: BranchAddress): Promise<TransactionInfo>
+  /** Those that are open on a branch, in the order they were opened. */
+  list(onto: BranchAddress): Promise<readonly TransactionInfo[]>
+  /**
+   * Applies it to its branch as one commit, all or nothing; visible there when it resolves. Without uploads that were not completed and
+   * without scratch files. Asked again within a day, with the same message, it answers with the same commit. Throws
+   * TransactionConflict (it stays open), TransactionNotFound, BranchMoved, ReadOnly.
+   */
+  finish(
+    at: BranchAddress,
+    input?: { message?: string; author?: string },
+  ): Promise<CommitRef & { readonly branch: BranchName }>
+  /** Removes it with everything written in it. Throws TransactionNotFound. */
+  abort(at: BranchAddress): Promise<void>
 }
 
 export type Difference =
@@ -223,12 +383,19 @@ export interface OutputFile {
 export interface Derived {
   /**
    * Makes `output` (repo and branch, created where missing) the output branch of `pipeline`, computed from `inputs`; called again
-   * it replaces the inputs. Where inputs have heads (or open propagation commits), an output commit is opened at once.
+   * it replaces the inputs. `owner`, `repo`: of the output's repo, as for
+   * `createBranch`. Where inputs have heads (or open propagation commits), an output commit is opened at once.
    * Throws RepoNotFound, BranchNotFound, Cycle, ReadOnly (the branch is another pipeline's), InUse (it holds a user's data).
    */
   define(
     tx: Transaction,
-    input: { output: BranchAddress; pipeline: string; inputs: readonly BranchAddress[] },
+    input: {
+      output: BranchAddress
+      pipeline: string
+      inputs: readonly BranchAddress[]
+      owner?: string
+      repo?: 'new' | 'existing'
+    },
   ): Promise<{ readonly commit?: CommitId }>
   /** The branch is ordinary again (its commits stay). Open commits on it fail with kind `stopped`. */
   undefine(tx: Transaction, output: BranchAddress): Promise<void>
@@ -320,8 +487,15 @@ export interface Versioning {
   readonly trees: Trees
   readonly uploads: Uploads
   readonly derived: Derived
+  readonly versions: FileVersions
+  readonly tags: ObjectTags
+  readonly sharing: Sharing
+  readonly settings: BranchSettings
+  readonly transactions: Transactions
+  readonly roles: Roles
 
-  createRepo(name: RepoName, input?: { description?: string }): Promise<Repo>
+  /** `owner`: the canonical id of the user who then has that role; left out it is the root user. */
+  createRepo(name: RepoName, input?: { description?: string; owner?: string }): Promise<Repo>
   getRepo(name: RepoName): Promise<RepoInfo>
   listRepos(): Promise<readonly RepoInfo[]>
   /** With everything in it. Throws InUse if a pipeline reads or writes it. */
@@ -329,11 +503,12 @@ export interface Versioning {
 
   /**
    * Creates the branch, and its repo where it is missing. `at`: a commit of the repo to start from. `existing` if it was there
-   * (nothing changes; BranchExists if `at` was given).
+   * (nothing changes; BranchExists if `at` was given). `owner`: of the repo, if it is made. `repo`: what the caller relied on when it
+   * decided that this may be done; throws RepoExists, RepoNotFound if that has changed.
    */
   createBranch(
     at: BranchAddress,
-    input?: { from?: CommitId; bucket?: string },
+    input?: { from?: CommitId; bucket?: string; owner?: string; repo?: 'new' | 'existing' },
   ): Promise<{ kind: 'created' | 'existing'; branch: Branch }>
   getBranch(at: BranchAddress): Promise<Branch>
   listBranches(repo?: RepoName): Promise<readonly Branch[]>
@@ -367,6 +542,17 @@ export interface Versioning {
    * a write is in flight. Never throws; safe to call for a branch that does not exist.
    */
   writing(at: BranchAddress): () => void
+  /**
+   * Says that a job has deleted files which it may be about to write again: the batch waits longer for it, until `_SUCCESS` is written.
+   * Never throws.
+   */
+  rewriting(at: BranchAddress): void
+  /** A job has just made a folder in this branch: as long as its batch holds nothing else, it waits for what is written there. */
+  preparing(at: BranchAddress): void
+  /** When a batch of the branch is sealed by itself: its own rules, and the server's for the rest. */
+  batchRules(at: BranchAddress): Required<BatchRules>
+  /** In place of its own rules before; at once, also for an open batch. Throws InvalidInput, ReadOnly, BranchNotFound. */
+  setBatchRules(at: BranchAddress, rules: BatchRules): Promise<void>
   /** Durable and visible when it resolves. Throws ReadOnly, ConditionFailed, BranchNotFound, StorageFull. */
   put(at: BranchAddress, write: FileWrite): Promise<ChangeResult>
   delete(
@@ -390,8 +576,17 @@ export interface Versioning {
       checksum?: Checksum
       conditions?: WriteConditions
       author?: string
+      tags?: readonly Tag[]
+      access?: CannedAccess
     },
   ): Promise<ChangeResult>
+  /**
+   * Moves a file to another path: a PUT there and a DELETE here, both or neither, with its time and tags. Never moves bytes. Throws
+   * BranchMoved (look again), ConditionFailed, RenameTokenUsed, ReadOnly.
+   */
+  rename(at: BranchAddress, input: RenameInput): Promise<ChangeResult>
+  /** Whether this rename was done under this token within a day. Throws RenameTokenUsed if another one was. */
+  renamed(at: BranchAddress, rename: { token: string; from: Path; path: Path }): Promise<boolean>
 
   getCommit(repo: RepoName, id: CommitId): Promise<Commit>
   /** Newest first by the branches' order. */
@@ -405,9 +600,12 @@ export interface Versioning {
 
   /** Pins the open batch, or opens one: no idle, age or size rule until `finishCommit`. */
   startCommit(at: BranchAddress, input?: { message?: string; author?: string }): Promise<Commit>
-  /** Seals the branch's open batch and waits until it is finished; with nothing open: CommitNotFound. */
+  /** Seals the branch's open batch and waits until it is finished. Throws NothingToFinish. */
   finishCommit(at: BranchAddress, input?: { message?: string }): Promise<Commit>
-  /** Seals an open batch if there is one (not a pinned one unless `force`); returns the newest commit, sealed or finished. */
+  /**
+   * Seals an open batch if there is one (unless `force` not one that is pinned or that a job holds); returns the newest commit. That may be
+   * open still: then somebody holds it.
+   */
   seal(at: BranchAddress, input?: { force?: boolean }): Promise<CommitRef | undefined>
   /** Resolves when it is finished or failed. */
   waitForCommit(commit: CommitId, signal?: AbortSignal): Promise<Commit>

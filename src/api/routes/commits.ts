@@ -4,14 +4,16 @@ import {
   addressField,
   branchField,
   parseRevisionAddress,
+  type RevisionAddress,
   repoField,
   resolve,
   resolveForFlush,
   resolveSettled,
   revisionField,
 } from '../addresses.ts'
-import type { CommitJson } from '../contract.ts'
-import { listOf, optional, parsed, present, text, whole } from '../fields.ts'
+import type { Caller } from '../caller.ts'
+import type { CommitJson, FlushJson } from '../contract.ts'
+import { flag, listOf, optional, parsed, present, text, whole } from '../fields.ts'
 import { json, lines, type Route, route } from '../route.ts'
 import { commitWithProvenance, differenceJson, flushJson, provenanceJson } from '../views.ts'
 
@@ -98,8 +100,9 @@ export const commitRoutes: readonly Route[] = [
       method: 'GET',
       path: '/v1/repos/:repo/commits/:revision/diff',
       summary:
-        'What changed up to this commit; by default since its parent. What a named branch has gathered is sealed first.',
-      needs: 'write',
+        'What changed up to this commit; by default since its parent. What a named branch has gathered is sealed first, if one may write.',
+      needs: 'read',
+      within: 'prefix',
       params: commitParams,
       query: {
         from: optional(parsed('`repo@revision` to compare with.', parseRevisionAddress)),
@@ -107,12 +110,16 @@ export const commitRoutes: readonly Route[] = [
       },
       answer: { kind: 'lines', shape: 'Difference' },
     },
-    async ({ params, query: { from, prefix }, services: { versioning } }) => {
-      const after = await resolveSettled(versioning, params)
+    async ({ params, query: { from, prefix }, caller, services: { versioning } }) => {
+      if (from !== undefined) caller.authorize('read', from.repo, { branch: from.revision, path: prefix ?? '' })
+      // Sealing is for those who may write; others see what is finished.
+      const find = (address: RevisionAddress) =>
+        caller.may('write', address.repo) ? resolveSettled(versioning, address) : resolve(versioning, address)
+      const after = await find(params)
       const before =
         from === undefined
           ? ((await versioning.getCommit(after.repo, after.commit)).parents[0] ?? 'empty')
-          : (await resolveSettled(versioning, from)).commit
+          : (await find(from)).commit
       return lines(versioning.diff(before, after.commit, present({ prefix })), differenceJson)
     },
   ),
@@ -169,22 +176,49 @@ export const commitRoutes: readonly Route[] = [
       method: 'POST',
       path: '/v1/flush',
       summary:
-        'Waits until everything that follows from the named commits has ended, and says how. What named branches have gathered is sealed first.',
-      needs: 'write',
+        'Waits until everything that follows from the named commits has ended, and says how. What named branches have gathered is sealed first, if one may write there.',
+      needs: 'known',
       body: {
         commits: listOf(addressField, MAX_FLUSHED),
         timeoutMs: optional(whole('Gives up after so many milliseconds, with a verdict.', 0, MAX_FLUSH_MS)),
+        force: flag('Also seals what `commit start` or a job holds open.'),
       },
       answer: { kind: 'lines', shape: 'Flush' },
     },
-    async ({ body: { commits, timeoutMs }, services: { versioning }, signal }) => {
+    async ({ body: { commits, timeoutMs, force }, caller, services: { versioning }, signal }) => {
+      for (const { repo, revision } of commits) caller.authorize('read', repo, { branch: revision })
       const flushed = []
-      for (const address of commits) flushed.push(await resolveForFlush(versioning, address))
+      for (const address of commits) {
+        const maySeal = caller.may('write', address.repo, { branch: address.revision })
+        flushed.push(await resolveForFlush(versioning, address, { maySeal, force }))
+      }
       const events = versioning.flush(flushed, { signal, ...present({ timeoutMs }) })
-      return lines(events, (event) => flushJson(versioning, event))
+      return lines(events, async (event) => veil(await flushJson(versioning, event), caller))
     },
   ),
 ]
+
+/** Of repos that one may not read, a flush tells that they are waited for and how that ends, and not what was written there. */
+function veil(event: FlushJson, caller: Caller): FlushJson {
+  const isHidden = (repo: string) => !caller.may('read', repo)
+  const veiled = ({ failure, ...commit }: CommitJson): CommitJson => {
+    if (!isHidden(commit.repo)) return failure ? { ...commit, failure } : commit
+    return { ...commit, message: '', authors: [], ...(failure && { failure: { ...failure, reason: 'not shown' } }) }
+  }
+  switch (event.kind) {
+    case 'waiting':
+      return { ...event, commits: event.commits.map(veiled) }
+    case 'ended':
+      return { ...event, commit: veiled(event.commit) }
+    case 'verdict': {
+      const branches = event.branches.map(({ reason, ...branch }) => ({
+        ...branch,
+        ...(reason !== undefined && { reason: isHidden(branch.repo) ? 'not shown' : reason }),
+      }))
+      return { ...event, branches }
+    }
+  }
+}
 
 async function withProvenance(versioning: Versioning, commits: readonly Commit[]): Promise<CommitJson[]> {
   const shown: CommitJson[] = []

@@ -5,7 +5,7 @@ import { receiveContent } from '../body.ts'
 import type { DeletedJson, DirectoryJson, FilesJson, WrittenJson } from '../contract.ts'
 import { optional, present, text, whole } from '../fields.ts'
 import { json, type Route, route } from '../route.ts'
-import { fileJson, versionText } from '../views.ts'
+import { changeJson, fileJson } from '../views.ts'
 
 const MAX_DELIMITER = 1024
 
@@ -19,6 +19,7 @@ export const fileRoutes: readonly Route[] = [
       path: '/v1/repos/:repo/commits/:revision/files',
       summary: 'Lists files of a commit in the order of their paths; with a delimiter, folders with their sizes.',
       needs: 'read',
+      within: 'prefix',
       params: commitParams,
       query: {
         prefix: optional(text('Only paths that begin so.')),
@@ -46,6 +47,7 @@ export const fileRoutes: readonly Route[] = [
       path: '/v1/repos/:repo/commits/:revision/file',
       summary: 'Shows a file of a commit.',
       needs: 'read',
+      within: 'path',
       params: commitParams,
       query: { path: pathField },
       answer: { kind: 'json', status: 200, shape: 'File' },
@@ -59,6 +61,7 @@ export const fileRoutes: readonly Route[] = [
       path: '/v1/repos/:repo/commits/:revision/content',
       summary: 'The content of a file of a commit.',
       needs: 'read',
+      within: 'path',
       params: commitParams,
       query: { path: pathField },
       answer: { kind: 'content' },
@@ -81,6 +84,7 @@ export const fileRoutes: readonly Route[] = [
       summary:
         'Writes a file of at most 5 GiB to a branch; it is durable and part of the open commit when the answer comes.',
       needs: 'write',
+      within: 'path',
       params: branchParams,
       query: { path: pathField },
       body: 'content',
@@ -98,8 +102,7 @@ export const fileRoutes: readonly Route[] = [
         const answer: WrittenJson = {
           ...params,
           path,
-          commit: change.commit,
-          version: versionText(change.version),
+          ...changeJson(change.version),
           etag: md5,
           sizeBytes: staged.size,
         }
@@ -115,14 +118,15 @@ export const fileRoutes: readonly Route[] = [
       path: '/v1/repos/:repo/branches/:branch/file',
       summary: 'Deletes a file from a branch; that there is none is no error.',
       needs: 'write',
+      within: 'path',
       params: branchParams,
       query: { path: pathField },
       answer: { kind: 'json', status: 200, shape: 'Deleted' },
     },
     async ({ params, query, author, services: { versioning } }) => {
       const path = writablePath(query.path)
-      const { commit, version, existed } = await versioning.delete(params, path, { author })
-      const answer: DeletedJson = { ...params, path, commit, version: versionText(version), existed }
+      const { version, existed } = await versioning.delete(params, path, { author })
+      const answer: DeletedJson = { ...params, path, ...changeJson(version), existed }
       return json(answer)
     },
   ),

@@ -1,32 +1,41 @@
+import { authorizeNewRepo } from '../../kernel/index.ts'
+import { type Branch, type RepoName, RepoNotFound, type Versioning } from '../../versioning/index.ts'
 import { branchField, repoField, resolve, revisionField } from '../addresses.ts'
+import type { BranchJson } from '../contract.ts'
 import { flag, optional, present, text } from '../fields.ts'
 import { empty, json, type Route, route } from '../route.ts'
 import { branchJson, repoJson } from '../views.ts'
 
 const MAX_DESCRIPTION = 4096
+/** Of a repo itself, not of what is in it. */
+const anywhere = { branch: undefined, outside: true } as const
 
 export const repoRoutes: readonly Route[] = [
   route(
     {
       method: 'GET',
       path: '/v1/repos',
-      summary: 'Lists the repos.',
-      needs: 'read',
+      summary: 'Lists the repos that one may read.',
+      needs: 'known',
       answer: { kind: 'json', status: 200, shape: 'Repo', list: true },
     },
-    async ({ services }) => json((await services.versioning.listRepos()).map(repoJson)),
+    async ({ caller, services }) => {
+      const repos = await services.versioning.listRepos()
+      return json(repos.filter(({ name }) => caller.may('read', name, anywhere)).map(repoJson))
+    },
   ),
   route(
     {
       method: 'POST',
       path: '/v1/repos',
-      summary: 'Creates a repo.',
-      needs: 'admin',
+      summary: 'Creates a repo, which then belongs to the user.',
+      needs: 'known',
       body: { name: repoField, description: optional(text('What it is for.', MAX_DESCRIPTION)) },
       answer: { kind: 'json', status: 201, shape: 'Repo' },
     },
-    async ({ body: { name, description }, services: { versioning } }) => {
-      await versioning.createRepo(name, present({ description }))
+    async ({ body: { name, description }, caller, services: { versioning } }) => {
+      authorizeNewRepo(caller.key, name)
+      await versioning.createRepo(name, { owner: caller.key.canonicalId, ...present({ description }) })
       return json(repoJson(await versioning.getRepo(name)), 201)
     },
   ),
@@ -66,7 +75,7 @@ export const repoRoutes: readonly Route[] = [
     },
     async ({ params, services: { versioning } }) => {
       await versioning.getRepo(params.repo)
-      return json((await versioning.listBranches(params.repo)).map(branchJson))
+      return json((await versioning.listBranches(params.repo)).map((branch) => shown(versioning, branch)))
     },
   ),
   route(
@@ -74,15 +83,21 @@ export const repoRoutes: readonly Route[] = [
       method: 'POST',
       path: '/v1/repos/:repo/branches',
       summary: 'Creates a branch, empty or at any commit of the repo; creates the repo where it is missing.',
-      needs: 'write',
+      needs: 'known',
       params: { repo: repoField },
       body: { name: branchField, from: optional(revisionField) },
       answer: { kind: 'json', status: 201, shape: 'Branch' },
     },
-    async ({ params: { repo }, body: { name, from }, services: { versioning } }) => {
+    async ({ params: { repo }, body: { name, from }, caller, services: { versioning } }) => {
+      const isNew = await isMissing(versioning, repo)
+      if (isNew) authorizeNewRepo(caller.key, repo)
+      else caller.authorize('write', repo)
       const start = from === undefined ? undefined : (await resolve(versioning, { repo, revision: from })).commit
-      const { kind, branch } = await versioning.createBranch({ repo, branch: name }, present({ from: start }))
-      return json(branchJson(branch), kind === 'created' ? 201 : 200)
+      const { kind, branch } = await versioning.createBranch(
+        { repo, branch: name },
+        { owner: caller.key.canonicalId, repo: isNew ? 'new' : 'existing', ...present({ from: start }) },
+      )
+      return json(shown(versioning, branch), kind === 'created' ? 201 : 200)
     },
   ),
   route(
@@ -94,7 +109,7 @@ export const repoRoutes: readonly Route[] = [
       params: { repo: repoField, branch: branchField },
       answer: { kind: 'json', status: 200, shape: 'Branch' },
     },
-    async ({ params, services }) => json(branchJson(await services.versioning.getBranch(params))),
+    async ({ params, services: { versioning } }) => json(shown(versioning, await versioning.getBranch(params))),
   ),
   route(
     {
@@ -112,3 +127,17 @@ export const repoRoutes: readonly Route[] = [
     },
   ),
 ]
+
+function shown(versioning: Versioning, branch: Branch): BranchJson {
+  return branchJson(branch, versioning.batchRules({ repo: branch.repo, branch: branch.name }))
+}
+
+async function isMissing(versioning: Versioning, repo: RepoName): Promise<boolean> {
+  try {
+    await versioning.getRepo(repo)
+    return false
+  } catch (error) {
+    if (error instanceof RepoNotFound) return true
+    throw error
+  }
+}

@@ -29,7 +29,11 @@ export interface Ask {
   readonly body?: string | Buffer
   readonly headers?: Readonly<Record<string, string>>
   /** How it is signed; by the test key if left out, not at all if null. */
-  readonly key?: { readonly accessKeyId: string; readonly secretAccessKey: string } | null
+  readonly key?: {
+    readonly accessKeyId: string
+    readonly secretAccessKey: string
+    readonly sessionToken?: string
+  } | null
   readonly bodySha256?: string
   readonly now?: Date
 }

@@ -3,18 +3,22 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { cloudMigrations, openSecretStore } from '../../cloud/index.ts'
 import {
+  accessMigrations,
   type Config,
   type Database,
+  Metrics,
   migrate,
+  openSecretBox,
   openSqlite,
+  openUsers,
   readConfig,
   silentLog,
   systemClock,
 } from '../../kernel/index.ts'
 import { type EgressPort, openPipelines, type Pipelines, pipelineMigrations } from '../../pipelines/index.ts'
 import { openVersioning, type Versioning, versioningMigrations } from '../../versioning/index.ts'
-import { type Api, createApi } from '../server.ts'
-import { listen, testKey, testKeys } from './requests.ts'
+import { type Api, type ApiOptions, createApi } from '../server.ts'
+import { listen, testKey } from './requests.ts'
 
 /** The API over the real floors below it, on a data folder of its own. */
 export interface Stack {
@@ -23,6 +27,8 @@ export interface Stack {
   readonly versioning: Versioning
   readonly pipelines: Pipelines
   readonly api: Api
+  /** What it was made of. */
+  readonly options: ApiOptions
   close(): Promise<void>
 }
 
@@ -37,25 +43,39 @@ const noEgress: EgressPort = {
 }
 
 /** `idleMs`: after how long a batch seals by itself. */
-export async function openStack(options: { idleMs?: number } = {}): Promise<Stack> {
+export async function openStack(wanted: { idleMs?: number } = {}): Promise<Stack> {
   const folder = await mkdtemp(join(tmpdir(), 'sluice-api-'))
-  const env = { SLUICE_DATA: folder, SLUICE_BATCH_IDLE_MS: String(options.idleMs ?? 100) }
+  const env = { SLUICE_DATA: folder, SLUICE_BATCH_IDLE_MS: String(wanted.idleMs ?? 100) }
   const config: Config = readConfig(env, { cpus: 2, folder })
   const log = silentLog
   const clock = systemClock
   const databaseFile = join(folder, 'sluice.db')
   const db: Database = await openSqlite({ file: databaseFile, log })
-  await migrate(db, [versioningMigrations, pipelineMigrations, cloudMigrations])
+  await migrate(db, [accessMigrations, versioningMigrations, pipelineMigrations, cloudMigrations])
   const onFatal = (error: Error) => {
     throw error
   }
   const { batch } = config
   const versioning = await openVersioning({ db, databaseFile, dataFolder: folder, batch, clock, log, onFatal })
-  const secrets = await openSecretStore({ db, keyFolder: folder, clock })
+  const box = await openSecretBox(folder)
+  const secrets = openSecretStore({ db, box, clock })
+  const users = await openUsers({ db, box, rootKey: testKey, roles: versioning.roles, clock })
   const scratchFolder = join(folder, 'scratch')
   const pipelines = await openPipelines({ db, versioning, egress: noEgress, config, clock, log, scratchFolder })
   await pipelines.startEngine()
-  const api = createApi({ versioning, pipelines, secrets, keys: testKeys, config, clock, log, version: '9.9.9' })
+  const options: ApiOptions = {
+    versioning,
+    pipelines,
+    secrets,
+    users,
+    keys: users,
+    config,
+    clock,
+    log,
+    version: '9.9.9',
+    metrics: new Metrics(log),
+  }
+  const api = createApi(options)
   const url = await listen(api.server)
   await writeFile(join(folder, 'root-key.json'), JSON.stringify(testKey))
   await writeFile(join(folder, 'server.json'), JSON.stringify({ s3Url: 'http://127.0.0.1:9', apiUrl: url, pid: 0 }))
@@ -65,6 +85,7 @@ export async function openStack(options: { idleMs?: number } = {}): Promise<Stac
     versioning,
     pipelines,
     api,
+    options,
     close: async () => {
       await api.close()
       await pipelines.stopEngine()

@@ -61,7 +61,8 @@ export function printCommits(session: Session, options: JsonOption, commits: rea
 
 /** Only a finished commit has a size; of the others it matters more how they stand. */
 function sizeOrState(commit: CommitJson): string {
-  return commit.state === 'finished' ? humanSize(commit.sizeBytes) : commit.state
+  if (commit.state === 'finished') return humanSize(commit.sizeBytes)
+  return commit.heldBy === undefined ? commit.state : `${commit.state}, held by ${commit.heldBy}`
 }
 
 async function listCommits(
@@ -86,6 +87,7 @@ function describeCommit(commit: CommitJson, nowMs: number): [string, string][] {
     ['Branch', commit.branch],
     ['Parent', commit.parents.join(', ') || '<none>'],
     ['State', commit.state],
+    ...(commit.heldBy === undefined ? [] : [['Held by', commit.heldBy] as [string, string]]),
     ['Started', `${ago(commit.started, nowMs)} (${commit.started})`],
   ]
   if (commit.finished !== null) {

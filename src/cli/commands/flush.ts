@@ -27,16 +27,21 @@ export function addFlushCommand(program: Command, session: Session): void {
       if (ms === undefined) throw new InvalidArgumentError('Write a duration like 90, 30s, 10m or 2h.')
       return ms
     })
-    .action(async (addresses: string[], options: JsonOption & { timeout?: number }) => {
+    .option('--force', 'also what `sluice commit start` or a job holds open')
+    .action(async (addresses: string[], options: JsonOption & { timeout?: number; force?: boolean }) => {
       addresses.forEach(parseRevision)
-      const body = { commits: addresses, ...(options.timeout !== undefined && { timeoutMs: options.timeout }) }
+      const body = {
+        commits: addresses,
+        ...(options.timeout !== undefined && { timeoutMs: options.timeout }),
+        ...(options.force && { force: true }),
+      }
       const api = await session.api()
       await runFlush(session, options, api, api.lines<FlushJson>('POST', '/v1/flush', body))
     })
 }
 
 const openHint =
-  'waiting for the commit itself: if it was started with `sluice commit start`, it ends with `sluice commit finish`'
+  'waiting for the commit itself: `sluice commit list` says by what it is held; `sluice commit finish`, or a flush with --force, ends that'
 
 async function runFlush(
   session: Session,

@@ -1,10 +1,21 @@
 import type { Command } from 'commander'
 import type { BranchJson, RepoJson } from '../../api/contract.ts'
+import { ROOMY_REPO_NAME } from '../../kernel/index.ts'
 import { parseAddress, parseBranch } from '../address.ts'
 import { apiPath, queryString } from '../client.ts'
 import { UsageError } from '../errors.ts'
 import { ago, details, humanSize } from '../format.ts'
-import { type JsonOption, print, printJson, printList, type Session, withJson } from '../session.ts'
+import { type JsonOption, note, print, printJson, printList, type Session, withJson } from '../session.ts'
+import { addBatchCommand, batchDetails } from './batch.ts'
+
+/** Its commits are buckets with longer names than most clients take. */
+function warnOfLength(session: Session, name: string): void {
+  if (name.length <= ROOMY_REPO_NAME) return
+  note(
+    session,
+    `note: ${name} has more than ${ROOMY_REPO_NAME} characters: buckets like <commit>.${name} are too long for most S3 tools; read its commits by the CLI or the API`,
+  )
+}
 
 export function addRepoCommands(program: Command, session: Session): void {
   const repo = program.command('repo').description('repos: named, versioned collections of files')
@@ -15,6 +26,8 @@ export function addRepoCommands(program: Command, session: Session): void {
     .action(async (name: string, { description }: { description?: string }) => {
       const api = await session.api()
       await api.post('/v1/repos', { name, ...(description !== undefined && { description }) })
+      warnOfDigit(session, name)
+      warnOfLength(session, name)
     })
   withJson(repo.command('list').description('list the repos')).action(async (options: JsonOption) => {
     const repos = await (await session.api()).get<RepoJson[]>('/v1/repos')
@@ -60,6 +73,7 @@ export function addBranchCommands(program: Command, session: Session): void {
       const { repo, branch: name } = parseBranch(address)
       const api = await session.api()
       await api.post(apiPath`/v1/repos/${repo}/branches`, { name, ...(head !== undefined && { from: head }) })
+      warnOfDigit(session, repo)
     })
   withJson(branch.command('list <repo>').description('list the branches of a repo')).action(
     async (address: string, options: JsonOption) => {
@@ -88,10 +102,12 @@ export function addBranchCommands(program: Command, session: Session): void {
           ['Open commit', found.openCommit ?? '<none>'],
           ['Created', ago(found.created, session.now())],
           ['Writes', found.readOnly === null ? 'allowed' : `refused: ${found.readOnly}`],
+          ...batchDetails(found),
         ]),
       )
     },
   )
+  addBatchCommand(branch, session)
   branch
     .command('delete <repo@branch>')
     .description('delete a branch, and the repo with its last branch')
@@ -101,4 +117,10 @@ export function addBranchCommands(program: Command, session: Session): void {
       const api = await session.api()
       await api.delete(apiPath`/v1/repos/${repo}/branches/${name}` + queryString({ force }))
     })
+}
+
+/** Java's `URI.getHost()` is null where the last label begins with a digit, and S3A takes the bucket's name from there. */
+function warnOfDigit(session: Session, repo: string): void {
+  if (!/^[0-9]/.test(repo)) return
+  note(session, `${repo} begins with a digit: S3A, and so Spark, can't address its buckets. Every other client can.`)
 }

@@ -85,6 +85,8 @@ export function addEnvCommand(program: Command, session: Session): void {
       }
       if (options.json) return printJson(session, values)
       for (const [name, value] of Object.entries(values)) print(session, `export ${name}=${shellWord(value)}\n`)
+      // That of another key would make this one invalid.
+      if (session.config.awsKey?.sessionToken) print(session, 'unset AWS_SESSION_TOKEN\n')
     })
 }
 
@@ -104,6 +106,7 @@ async function readEnvironment(session: Session): Promise<Record<string, string>
     AWS_ENDPOINT_URL: s3Url,
     AWS_REGION: config.region,
     AWS_DEFAULT_REGION: config.region,
+    ...(config.caFile !== undefined && s3Url.startsWith('https:') && { AWS_CA_BUNDLE: config.caFile }),
     ...(elsewhere && { SLUICE_API_URL: apiUrl }),
   }
 }

@@ -13,10 +13,10 @@ import {
   type PartUpload,
   type PutOptions,
 } from '../../cloud/index.ts'
-import { type Log, migrate, silentLog, systemClock } from '../../kernel/index.ts'
+import { type Log, migrate, openSecretBox, silentLog, systemClock } from '../../kernel/index.ts'
 import { parsePath, parseRepoName, type TreeHash } from '../../versioning/index.ts'
 import { openTestStore, type TestStore } from '../../versioning/testing/store.ts'
-import { type Egress, type EgressStatus, egressMigrations, openEgress } from '../index.ts'
+import { type Egress, type EgressOptions, type EgressStatus, egressMigrations, openEgress } from '../index.ts'
 
 export type Operation = 'put' | 'get' | 'head' | 'list' | 'delete' | 'copy' | 'createUpload' | 'putPart' | 'complete'
 
@@ -102,6 +102,7 @@ export type Files = Readonly<Record<string, string | Buffer>>
 export const ALLOWED = { allowTargets: ['127.0.0.1:*'], egressDefaultCredentials: false }
 
 export interface HarnessOptions {
+  readonly meter?: EgressOptions['meter']
   /** Targets are opened by the S3 driver, instead of the folder. */
   readonly realStores?: boolean
   readonly allowTargets?: readonly string[]
@@ -144,8 +145,8 @@ export class Harness {
     return this.#store.versioning
   }
 
-  secrets() {
-    return openSecretStore({ db: this.#store.db, keyFolder: this.#store.folder, clock: systemClock })
+  async secrets() {
+    return openSecretStore({ db: this.#store.db, box: await openSecretBox(this.#store.folder), clock: systemClock })
   }
 
   async #openEgress(): Promise<void> {
@@ -158,6 +159,7 @@ export class Harness {
       secrets: await this.secrets(),
       clock: systemClock,
       log: this.#options.log ?? silentLog,
+      ...(this.#options.meter ? { meter: this.#options.meter } : {}),
       retry: { attempts: 12, firstDelayMs: 1, maxDelayMs: 4 },
       ...(this.#options.realStores ? {} : { openStore: () => mortal<ObjectStore>(this.target, life) }),
       config: { ...ALLOWED, allowTargets: this.#options.allowTargets ?? ALLOWED.allowTargets },

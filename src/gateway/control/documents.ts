@@ -1,10 +1,19 @@
-import type { Commit, CommitId, Difference, FileEntry, Provenance, TargetInfo } from '../../versioning/index.ts'
+import {
+  type Commit,
+  type CommitId,
+  type Difference,
+  type FileEntry,
+  isVersion,
+  type Provenance,
+  type TargetInfo,
+} from '../../versioning/index.ts'
 import type { Bucket } from '../s3/addressing.ts'
 import { readKey } from '../s3/addressing.ts'
 import { S3Error } from '../s3/codes.ts'
 import { versionText } from '../s3/entry-headers.ts'
 import type { Context } from '../s3/operation.ts'
 import { commitToFlush, flushDocument, nothingToFlush } from './flush-run.ts'
+import { veilDocument } from './veil.ts'
 
 /** A log and a diff are for looking at; whole ones come from the API. */
 const MAX_LOG_COMMITS = 1000
@@ -52,7 +61,7 @@ async function flushVerdict(context: Context, bucket: Bucket): Promise<unknown> 
   const text = await context.flushRecords.get(commit.commit, async () =>
     JSON.stringify(await flushDocument(context.versioning.flush([commit], { signal: context.stopSignal }))),
   )
-  return JSON.parse(text)
+  return veilDocument(JSON.parse(text) as Parameters<typeof veilDocument>[0], context)
 }
 
 async function describeCommit(context: Context, info: TargetInfo): Promise<unknown> {
@@ -91,7 +100,7 @@ async function fileProvenance(context: Context, entry: FileEntry, info: TargetIn
     branch: info.branch,
     commit: info.commit,
     path: entry.path,
-    version: versionText(entry.version),
+    version: isVersion(entry.version) ? versionText(entry.version) : null,
     etag: entry.etag,
     sizeBytes: entry.size,
     ...(info.pipeline === undefined ? {} : { pipeline: info.pipeline }),
@@ -159,6 +168,7 @@ function commitJson(commit: Commit): Record<string, unknown> {
     files,
     message,
     authors,
+    ...(commit.heldBy === undefined ? {} : { heldBy: commit.heldBy }),
     ...(failure ? { failure } : {}),
   }
 }

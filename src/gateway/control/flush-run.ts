@@ -4,12 +4,13 @@ import type { Context } from '../s3/operation.ts'
 
 /**
  * What a flush of this bucket is about: of a branch its newest commit, sealed first if the caller may write; of a commit itself.
- * `revision` names another commit of the repo. Undefined for a branch that was never written.
+ * `revision` names another commit of the repo; `force` also seals what somebody holds open. Undefined for a branch that was never written.
  */
 export async function commitToFlush(
   context: Context,
   bucket: Bucket,
   revision?: string,
+  force = false,
 ): Promise<CommitRef | undefined> {
   const { versioning } = context
   if (revision !== undefined) {
@@ -19,8 +20,8 @@ export async function commitToFlush(
   if (target.kind === 'commit') return { repo: target.repo, commit: target.commit }
   const at = { repo: target.repo, branch: target.branch }
   const branch = await versioning.getBranch(at)
-  if (branch.readOnly === undefined && context.may('write', target.repo)) {
-    return versioning.seal(at)
+  if (branch.readOnly === undefined && context.may('write', target.repo, { branch: bucket.name })) {
+    return versioning.seal(at, { force })
   }
   const { commit } = await versioning.describe(target)
   return commit === undefined ? undefined : { repo: target.repo, commit }

@@ -1,16 +1,21 @@
-import { MAX_BUCKET_NAME, MAX_PATH_BYTES } from '../../kernel/index.ts'
+import { MAX_BUCKET_ADDRESS, MAX_BUCKET_NAME, MAX_PATH_BYTES, MAX_REPO_NAME } from '../../kernel/index.ts'
 import {
   type BranchName,
   isCommitPrefix,
+  isTransactionName,
   type Path,
   parseBranchName,
   parsePath,
   parseRepoName,
   type RepoName,
+  splitTransaction,
 } from '../../versioning/index.ts'
 import { S3Error } from './codes.ts'
 
-/** What a bucket name says: `<name>.<repo>` or `<repo>`. What `name` is (branch, tag, commit) only versioning knows. */
+/**
+ * What a bucket name says: `<name>.<repo>` or `<repo>`. What `name` is (branch, tag, commit) only versioning knows; a transaction
+ * is `tx-<name>.<branch>`, or `tx-<name>` on the default branch.
+ */
 export interface Bucket {
   /** As the client wrote it. */
   readonly text: string
@@ -19,23 +24,17 @@ export interface Bucket {
 }
 
 /**
- * Splits a bucket name at its last dot. Throws S3Error InvalidBucketName that says what is allowed and the nearest name that is;
- * NotImplemented for `tx-…`.
+ * Splits a bucket name at its last dot. Throws S3Error InvalidBucketName that says what is allowed and the nearest name that is.
  */
 export function parseBucket(text: string): Bucket {
   const dot = text.lastIndexOf('.')
   const repoText = text.slice(dot + 1)
   const name = dot < 0 ? undefined : text.slice(0, dot)
-  if (name?.startsWith('tx-')) {
-    throw new S3Error(
-      'NotImplemented',
-      'Transactions (buckets tx-<name>.<branch>.<repo>) are not implemented yet: write to the branch itself, or hold its commit open with `sluice commit start`',
-    )
-  }
   try {
     const repo = parseRepoName(repoText)
-    if (name !== undefined && !isCommitPrefix(name)) parseBranchName(name)
-    if (text.length <= MAX_BUCKET_NAME) return { text, repo, name }
+    if (name !== undefined && isTransactionName(name)) splitTransaction(name)
+    else if (name !== undefined && !isCommitPrefix(name)) parseBranchName(name)
+    if (text.length <= MAX_BUCKET_ADDRESS) return { text, repo, name }
   } catch (error) {
     throw invalidBucketName(text, error)
   }
@@ -64,13 +63,13 @@ export function readKey(key: string): Path {
   return parsePath(key)
 }
 
-function invalidBucketName(text: string, cause: unknown): S3Error {
+export function invalidBucketName(text: string, cause?: unknown): S3Error {
   const nearest = nearestBucketName(text)
   const hint = nearest === undefined || nearest === text ? '' : `; the nearest name that is allowed: ${nearest}`
   return new S3Error(
     'InvalidBucketName',
-    'The specified bucket is not valid. Buckets are <branch>.<repo>, <commit>.<repo> or <repo>: lower-case letters, digits and ' +
-      'dashes, beginning and ending with a letter or digit, a repo of at most 54 and a bucket of at most 63 characters; a new ' +
+    'The specified bucket is not valid. Buckets are <branch>.<repo>, <commit>.<repo>, tx-<name>.<branch>.<repo> or <repo>: lower-case letters, digits and ' +
+      `dashes, beginning and ending with a letter or digit, a repo of at most ${MAX_REPO_NAME} and a new bucket of at most ${MAX_BUCKET_NAME} characters; a new ` +
       `branch may not be 8 to 32 hex digits alone and may not begin with tx-${hint}`,
     { BucketName: text.slice(0, 255) },
     {},
@@ -88,7 +87,7 @@ function nearestBucketName(text: string): string | undefined {
     .split('.')
     .map((label) => label.replace(/^-+|-+$/g, ''))
     .filter((label) => label !== '')
-  const repo = labels.pop()?.slice(0, 54).replace(/-+$/, '')
+  const repo = labels.pop()?.slice(0, MAX_REPO_NAME).replace(/-+$/, '')
   if (!repo || /^\d+$/.test(repo)) return undefined
   const branch = labels
     .join('.')

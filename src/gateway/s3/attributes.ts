@@ -57,16 +57,27 @@ function readMetadata(headers: RequestHeaders): Record<string, string> {
   return metadata
 }
 
-/** Node gives header bytes as Latin-1; clients mean UTF-8 where it is that. */
+/** Characters for private use that stand for the bytes of a header that is no UTF-8: 0x80 is U+F780. */
+const RAW_BYTES = 0xf700
+
+/**
+ * Node gives header bytes as Latin-1; clients mean UTF-8 where it is that. Of any other value each byte is kept by itself, so that it
+ * comes back as it was sent.
+ */
 function headerText(value: string): string {
   if (!/[\x80-\xff]/.test(value)) return value
   const bytes = Buffer.from(value, 'latin1')
   const text = bytes.toString('utf8')
-  return text.includes('\ufffd') ? value : text
+  if (!/[\ufffd\uf780-\uf7ff]/.test(text)) return text
+  return value.replace(/[\x80-\xff]/g, (c) => String.fromCharCode(RAW_BYTES + c.charCodeAt(0)))
 }
 
-/** The way back: the bytes of UTF-8, each as one character. */
+/** The way back: the bytes, each as one character. */
 export function headerBytes(text: string): string {
   // biome-ignore lint/suspicious/noControlCharactersInRegex: "is it ASCII" is exactly the question here
-  return /^[\x00-\x7f]*$/.test(text) ? text : Buffer.from(text, 'utf8').toString('latin1')
+  if (/^[\x00-\x7f]*$/.test(text)) return text
+  if (/^[^\u0080-\uf77f\uf800-\uffff]*$/.test(text)) {
+    return text.replace(/[\uf780-\uf7ff]/g, (c) => String.fromCharCode(c.charCodeAt(0) - RAW_BYTES))
+  }
+  return Buffer.from(text, 'utf8').toString('latin1')
 }

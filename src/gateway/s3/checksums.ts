@@ -44,7 +44,7 @@ export interface ChecksumClaim {
 
 /**
  * The checksum that the request's headers or its announced trailer name; undefined if there is none. Throws InvalidRequest for
- * several, for one of a wrong length, and for an announced algorithm without a value.
+ * several, and for an announced algorithm without a value; BadDigest for one of a wrong length.
  */
 export function readChecksumClaim(headers: RequestHeaders): ChecksumClaim | undefined {
   let claim: ChecksumClaim | undefined
@@ -86,11 +86,12 @@ export function readTrailerNames(headers: RequestHeaders): readonly string[] {
     .filter((name) => name !== '')
 }
 
-/** The bytes of a checksum in base64. Throws InvalidRequest if they are not as many as the algorithm makes. */
+/** The bytes of a checksum in base64. Throws BadDigest if they are not as many as the algorithm makes: it is nobody's checksum. */
 export function readChecksumValue(algorithm: ChecksumAlgorithm, text: string): Buffer {
   const value = Buffer.from(text, 'base64')
   if (value.length !== algorithms[algorithm].bytes || value.toString('base64') !== text) {
-    throw new S3Error('InvalidRequest', `Value for ${algorithms[algorithm].header} header is invalid.`)
+    const message = `The ${algorithm} you specified did not match the calculated checksum: it is not the base64 of ${algorithms[algorithm].bytes} bytes.`
+    throw new S3Error('BadDigest', message)
   }
   return value
 }

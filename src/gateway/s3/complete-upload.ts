@@ -43,20 +43,24 @@ export interface CompleteInput {
 const LIST_PAGE = 1000
 
 export function readCompleteInput({ bucket, key, query, headers }: ObjectRequest, bytes: Buffer): CompleteInput {
-  if (bytes.length === 0) throw new S3Error('InvalidRequest', 'You must specify at least one part')
+  if (bytes.length === 0) throw malformed('it is empty: name at least one part')
   // Some clients send the answer's element instead of the request's.
   const root = readXml(bytes, 'CompleteMultipartUpload', 'CompleteMultipartUploadResult')
   const parts = root.children('Part')
   if (parts.length === 0) throw malformed('it names no part')
   if (parts.length > MAX_PARTS) throw malformed(`it may name at most ${MAX_PARTS} parts`)
-  const named = parts.map(readPart)
-  for (const [index, part] of named.entries()) {
-    if (index > 0 && part.number <= named[index - 1]!.number) {
+  const named: NamedPart[] = []
+  for (const part of parts.map(readPart)) {
+    const before = named.at(-1)
+    // A client that sent a part again may name it again: as with the part itself, the last one counts.
+    if (before?.number === part.number) named.pop()
+    else if (before && part.number < before.number) {
       throw new S3Error(
         'InvalidPartOrder',
         'The list of parts was not in ascending order. Parts must be ordered by part number.',
       )
     }
+    named.push(part)
   }
   return {
     bucket,

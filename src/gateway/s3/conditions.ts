@@ -61,7 +61,7 @@ export function preconditionFailed(condition: string): S3Error {
   })
 }
 
-/** The conditions of a write. Only the forms that S3 gives a meaning are taken; others are refused, not ignored. */
+/** The conditions of a write: one ETag, or `*` for any object at all. Lists are refused, not ignored. */
 export function readWriteConditions(headers: RequestHeaders): WriteConditions | undefined {
   const ifNoneMatch = headers['if-none-match']
   const ifMatch = headers['if-match']
@@ -69,22 +69,32 @@ export function readWriteConditions(headers: RequestHeaders): WriteConditions | 
   if (ifNoneMatch !== undefined && ifMatch !== undefined) {
     throw new S3Error('InvalidRequest', 'If-Match and If-None-Match can not be used together')
   }
-  if (ifNoneMatch !== undefined) {
-    if (ifNoneMatch.trim() !== '*') throw unsupportedCondition('If-None-Match', '*')
-    return { ifNoneMatch: '*' }
-  }
-  return { ifMatch: readSingleETag(ifMatch ?? '') }
+  if (ifNoneMatch !== undefined) return { ifNoneMatch: readSingleETag('If-None-Match', ifNoneMatch) }
+  return { ifMatch: readSingleETag('If-Match', ifMatch ?? '') }
 }
 
-function readSingleETag(text: string): string {
+/** A rename may also ask when what it replaces was written. */
+export function readRenameConditions(headers: RequestHeaders): WriteConditions | undefined {
+  const conditions = readWriteConditions(headers)
+  const ifModifiedSinceMs = readDate(headers['if-modified-since'])
+  const ifUnmodifiedSinceMs = readDate(headers['if-unmodified-since'])
+  if (ifModifiedSinceMs === undefined && ifUnmodifiedSinceMs === undefined) return conditions
+  return {
+    ...conditions,
+    ...(ifModifiedSinceMs === undefined ? {} : { ifModifiedSinceMs }),
+    ...(ifUnmodifiedSinceMs === undefined ? {} : { ifUnmodifiedSinceMs }),
+  }
+}
+
+function readSingleETag(header: string, text: string): string {
   const [etag, ...more] = readETags(text) ?? []
-  if (etag === undefined || etag === '*' || more.length > 0) throw unsupportedCondition('If-Match', 'one ETag')
+  if (etag === undefined || more.length > 0) throw unsupportedCondition(header)
   return etag
 }
 
-/** Of a delete: AWS takes `*` too, for any object at all. */
+/** Of a delete, also in a list. */
 export function readDeleteETag(text: string): string {
-  return text.trim() === '*' ? '*' : readSingleETag(text)
+  return readSingleETag('If-Match', text)
 }
 
 /** AWS: a delete on a condition of size or time alone succeeds if there is nothing to delete; an ETag asks for an object. */
@@ -92,10 +102,10 @@ export function isMetByNothing(conditions: WriteConditions | undefined, failure:
   return conditions !== undefined && conditions.ifMatch === undefined && failure['missing'] === true
 }
 
-function unsupportedCondition(header: string, allowed: string): S3Error {
+function unsupportedCondition(header: string): S3Error {
   return new S3Error(
     'NotImplemented',
-    `A header you provided implies functionality that is not implemented: ${header} on a write takes ${allowed}`,
+    `A header you provided implies functionality that is not implemented: ${header} on a write takes one ETag, or *`,
     { Header: header },
   )
 }

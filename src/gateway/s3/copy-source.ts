@@ -18,7 +18,7 @@ export interface CopySource {
 export function readCopySource(headers: RequestHeaders): CopySource {
   const text = headers['x-amz-copy-source'] ?? ''
   // It is decoded by the same function as the request's own path: what is authorised below is what is read.
-  const url = decodeSource(text)
+  const url = decodeSource(text, 'x-amz-copy-source')
   const { bucketName, keyText } = splitPath(url.path)
   if (bucketName === '' || keyText === '') throw invalidSource()
   if (isControlPath(keyText)) {
@@ -39,21 +39,32 @@ export function readCopySource(headers: RequestHeaders): CopySource {
 
 /** The source's entry, if the caller may read it and its conditions hold. */
 export async function openCopySource(source: CopySource, context: Context): Promise<FoundEntry> {
-  context.authorize('read', source.bucket.repo)
-  const found = await findEntry(context, source.bucket, source.path, source.version)
+  const { bucket, path, version } = source
+  // A version that is named by its id can be of any branch.
+  await context.admit('read', bucket.repo, { branch: version ? undefined : bucket.name, path })
+  const found = await findEntry(context, source.bucket, source.path, source.version).catch(noMarkerCopy)
   const verdict = evaluateConditions(source.conditions, found.entry)
   if (verdict.kind === 'failed') throw preconditionFailed(`x-amz-copy-source-${verdict.condition}`)
   if (verdict.kind === 'notModified') throw preconditionFailed('x-amz-copy-source-If-None-Match')
   return found
 }
 
-function decodeSource(text: string): ReturnType<typeof parseRequestUrl> {
+function noMarkerCopy(error: unknown): never {
+  if (!(error instanceof S3Error) || error.code !== 'MethodNotAllowed') throw error
+  throw new S3Error(
+    'InvalidRequest',
+    'The source of a copy request may not specifically refer to a delete marker by version id.',
+  )
+}
+
+/** `x-amz-copy-source` and `x-amz-rename-source`: a path and its query, percent-encoded, with or without the first slash. */
+export function decodeSource(text: string, header: string): ReturnType<typeof parseRequestUrl> {
   try {
     // AWS: a plus in this header is a space, unlike in a path. s5cmd sends one for a space; the others write %2B for a plus.
     const spaced = text.replaceAll('+', '%20')
     return parseRequestUrl(spaced.startsWith('/') ? spaced : `/${spaced}`)
   } catch (error) {
-    throw new S3Error('InvalidArgument', invalidSource().message, { ArgumentName: 'x-amz-copy-source' }, {}, error)
+    throw new S3Error('InvalidArgument', `${header} must be percent-encoded UTF-8`, { ArgumentName: header }, {}, error)
   }
 }
 

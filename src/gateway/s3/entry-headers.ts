@@ -1,4 +1,11 @@
-import type { Checksum, FileEntry, Provenance, TargetInfo, VersionId } from '../../versioning/index.ts'
+import {
+  type Checksum,
+  type FileEntry,
+  isVersion,
+  type Provenance,
+  type TargetInfo,
+  type VersionName,
+} from '../../versioning/index.ts'
 import { DEFAULT_CONTENT_TYPE, headerBytes, OWN_METADATA_PREFIX } from './attributes.ts'
 import { checksumHeaders } from './checksums.ts'
 import type { ReplyHeaders } from './operation.ts'
@@ -8,8 +15,17 @@ const MAX_OWN_METADATA_BYTES = 1024
 /** Proxies allow 8 KiB for all headers together. */
 const MAX_PROVENANCE_BYTES = 2048
 
-export function versionText(version: VersionId): string {
-  return `${version.commit}-${version.seq}`
+export function versionText(version: VersionName): string {
+  return version === 'null' ? version : `${version.commit}-${version.seq}`
+}
+
+/** The version id as S3 shows it; undefined where it shows none: of a scratch file, and before versioning is enabled. */
+export function shownVersion(
+  { version, isNull }: Pick<FileEntry, 'version' | 'isNull'>,
+  { unversioned }: Pick<TargetInfo, 'unversioned'>,
+): string | undefined {
+  if (unversioned || !isVersion(version)) return undefined
+  return isNull ? 'null' : versionText(version)
 }
 
 let lastSecond = -1
@@ -43,9 +59,10 @@ export function entryHeaders(entry: FileEntry, info: TargetInfo, checksum: Check
     'Last-Modified': httpDate(entry.modifiedMs),
     'Accept-Ranges': 'bytes',
     'Content-Type': headerBytes(attributes.contentType ?? DEFAULT_CONTENT_TYPE),
-    'x-amz-version-id': versionText(entry.version),
     ...targetHeaders(info),
   }
+  const version = shownVersion(entry, info)
+  if (version !== undefined) headers['x-amz-version-id'] = version
   if (attributes.cacheControl !== undefined) headers['Cache-Control'] = headerBytes(attributes.cacheControl)
   if (attributes.contentDisposition !== undefined)
     headers['Content-Disposition'] = headerBytes(attributes.contentDisposition)

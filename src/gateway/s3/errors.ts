@@ -38,6 +38,11 @@ const translations: Readonly<Record<DomainCode, Translate>> = {
   CommitUnavailable: commitUnavailable,
   PathNotFound: (error) =>
     new S3Error('NoSuchKey', 'The specified key does not exist.', { Key: text(error.data['path']) }),
+  VersionNotFound: (error) =>
+    new S3Error('NoSuchVersion', 'The specified version does not exist.', {
+      Key: text(error.data['path']),
+      VersionId: text(error.data['version']),
+    }),
   ReadOnly: as('AccessDenied'),
   ConditionFailed: (error) =>
     error.data['missing'] === true
@@ -55,7 +60,15 @@ const translations: Readonly<Record<DomainCode, Translate>> = {
   PartTooSmall: as('EntityTooSmall'),
   BranchMoved: as('OperationAborted'),
   InUse: as('BucketInUse'),
+  RenameTokenUsed: as('IdempotencyParameterMismatch'),
   Cycle: as('InvalidRequest'),
+  TransactionNotFound: as('NoSuchBucket'),
+  TransactionConflict: as('TransactionConflict', ({ paths, total }) => ({
+    ...(Array.isArray(paths) ? { Keys: paths.join('\n') } : {}),
+    KeyCount: text(total),
+  })),
+  TransactionLimit: as('TooManyBuckets'),
+  NothingToFinish: as('InvalidBucketState'),
 
   AccessDenied: as('AccessDenied'),
   StorageFull: (error) => new S3Error('ServiceUnavailable', error.message, {}, { 'Retry-After': '10' }, error),
@@ -89,6 +102,7 @@ const translations: Readonly<Record<DomainCode, Translate>> = {
   MissingPayloadHash: as('InvalidRequest'),
   InvalidPayloadHash: as('InvalidArgument', () => ({ ArgumentName: 'x-amz-content-sha256' })),
   InvalidSecurityToken: as('InvalidToken'),
+  ExpiredSecurityToken: as('ExpiredToken'),
   MalformedUrl: as('InvalidURI'),
 }
 

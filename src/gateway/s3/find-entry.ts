@@ -1,11 +1,12 @@
-import type { CommitId, FileEntry, Path, Target, TargetInfo } from '../../versioning/index.ts'
+import type { CommitId, FileEntry, FileVersion, Path, Target, TargetInfo, VersionName } from '../../versioning/index.ts'
 import type { Bucket } from './addressing.ts'
 import { S3Error } from './codes.ts'
+import { httpDate, versionText } from './entry-headers.ts'
 import type { Context } from './operation.ts'
 
 /** Which version of a key: exactly one, or the one that was current as of a commit. */
 export type VersionClaim =
-  | { readonly kind: 'exact'; readonly commit: CommitId; readonly seq: number }
+  | { readonly kind: 'exact'; readonly version: VersionName }
   | { readonly kind: 'asOf'; readonly commit: string }
 
 export interface FoundEntry {
@@ -13,19 +14,30 @@ export interface FoundEntry {
   readonly info: TargetInfo
 }
 
-/** `<commit>-<seq>`, or a commit id (or a prefix of 8 digits or more). */
+/** `<commit>-<seq>`, `null`, or a commit id (or a prefix of 8 digits or more). */
 export function readVersionId(text: string | undefined): VersionClaim | undefined {
   if (text === undefined) return undefined
-  const exact = /^([0-9a-f]{32})-(\d{1,15})$/.exec(text)
-  if (exact) return { kind: 'exact', commit: exact[1] as CommitId, seq: Number(exact[2]) }
+  const version = readVersionName(text)
+  if (version) return { kind: 'exact', version }
   if (/^[0-9a-f]{8,32}$/.test(text)) return { kind: 'asOf', commit: text }
-  throw new S3Error('InvalidArgument', 'Invalid version id specified: it is <commit>-<number>, or a commit id', {
-    ArgumentName: 'versionId',
+  throw invalidVersionId('versionId', text)
+}
+
+/** `<commit>-<seq>` or `null`; undefined if it is neither. */
+export function readVersionName(text: string): VersionName | undefined {
+  if (text === 'null') return 'null'
+  const exact = /^([0-9a-f]{32})-(\d{1,15})$/.exec(text)
+  return exact ? { commit: exact[1] as CommitId, seq: Number(exact[2]) } : undefined
+}
+
+export function invalidVersionId(argument: string, text: string): S3Error {
+  return new S3Error('InvalidArgument', 'Invalid version id specified: it is <commit>-<number>, null, or a commit id', {
+    ArgumentName: argument,
     ArgumentValue: text.slice(0, 255),
   })
 }
 
-/** What the bucket holds at the path, and where that is. Throws PathNotFound, NoSuchVersion. */
+/** What the bucket holds at the path, and where that is. Throws S3Error NoSuchKey, NoSuchVersion, MethodNotAllowed (a delete marker). */
 export async function findEntry(
   context: Context,
   bucket: Bucket,
@@ -33,41 +45,39 @@ export async function findEntry(
   version: VersionClaim | undefined,
 ): Promise<FoundEntry> {
   const target = await context.target(bucket)
-  if (!version) return at(context, target, path)
-  if (version.kind === 'asOf') {
-    const commit = await context.versioning
-      .resolveRevision(bucket.repo, version.commit)
-      .catch(orElse('CommitNotFound', undefined))
-    if (commit === undefined) throw noSuchVersion(version.commit)
-    return at(context, { kind: 'commit', repo: bucket.repo, commit }, path)
-  }
-  for (const place of [target, { kind: 'commit', repo: bucket.repo, commit: version.commit } as const]) {
-    const entry = await statOrNothing(context, place, path)
-    if (entry?.version.commit === version.commit && entry.version.seq === version.seq) {
-      return { entry, info: await context.describe(place) }
-    }
+  if (!version) return findLatest(context, target, path)
+  if (version.kind === 'exact') {
+    const { found, info } = await context.versioning.versions.find(target, path, version.version)
+    if (!found.entry) throw isMarker(found)
+    return { entry: found.entry, info }
   }
   const commit = await context.versioning
-    .getCommit(bucket.repo, version.commit)
+    .resolveRevision(bucket.repo, version.commit)
     .catch(orElse('CommitNotFound', undefined))
-  if (!commit) throw noSuchVersion(`${version.commit}-${version.seq}`)
-  throw new S3Error(
-    'NotImplemented',
-    'This version was replaced within its commit. Reading such versions is not implemented yet; the last version of a commit is ' +
-      `read from the bucket ${version.commit}.${bucket.repo}`,
+  if (commit === undefined) throw noSuchVersion(version.commit)
+  return findLatest(context, { kind: 'commit', repo: bucket.repo, commit }, path)
+}
+
+async function findLatest({ versioning }: Context, target: Target, path: Path): Promise<FoundEntry> {
+  const found = await versioning.find(target, path).catch(orElse('PathNotFound', undefined))
+  if (found) return found
+  const marker = await versioning.versions.marker(target, path)
+  const message = 'The specified key does not exist.'
+  throw new S3Error('NoSuchKey', message, { Key: path }, marker ? markerHeaders(marker) : {})
+}
+
+/** AWS: a delete marker can only be deleted. */
+function isMarker(marker: FileVersion): S3Error {
+  return new S3Error(
+    'MethodNotAllowed',
+    'The specified method is not allowed against this resource: the version is a delete marker.',
+    { ResourceType: 'DeleteMarker' },
+    { ...markerHeaders(marker), 'Last-Modified': httpDate(marker.modifiedMs), Allow: 'DELETE' },
   )
 }
 
-function at(context: Context, target: Target, path: Path): Promise<FoundEntry> {
-  return context.versioning.find(target, path)
-}
-
-function statOrNothing(context: Context, target: Target, path: Path): Promise<FileEntry | undefined> {
-  return context.versioning
-    .stat(target, path)
-    .catch(orElse('PathNotFound', undefined))
-    .catch(orElse('CommitNotFound', undefined))
-    .catch(orElse('CommitUnavailable', undefined))
+function markerHeaders({ version }: FileVersion): Record<string, string> {
+  return { 'x-amz-delete-marker': 'true', 'x-amz-version-id': versionText(version) }
 }
 
 /** For a promise's `catch`: what to give for one code of error; any other is passed on. */

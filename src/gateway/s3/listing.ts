@@ -1,5 +1,5 @@
-import { type AccessKey, encodeRfc3986 } from '../../kernel/index.ts'
-import type { FileEntry, ListResult, TargetInfo } from '../../versioning/index.ts'
+import { encodeRfc3986, type Person } from '../../kernel/index.ts'
+import type { FileEntry, ListResult, TargetInfo, UploadInfo } from '../../versioning/index.ts'
 import type { Bucket } from './addressing.ts'
 import { targetHeaders } from './entry-headers.ts'
 import { readEncodingType, readPageSize, writeToken } from './numbers.ts'
@@ -21,7 +21,7 @@ export interface ListInput {
 interface ListOutput {
   readonly page: ListResult
   readonly info: TargetInfo
-  readonly owner: AccessKey
+  readonly owner: Person
 }
 
 export function readListInput({ bucket, query }: BucketRequest): Omit<ListInput, 'after'> {
@@ -37,14 +37,15 @@ export function readListInput({ bucket, query }: BucketRequest): Omit<ListInput,
 export async function runList(input: ListInput, context: Context): Promise<ListOutput> {
   const target = await context.target(input.bucket)
   const info = await context.describe(target)
-  if (input.maxKeys === 0) return { page: { entries: [], prefixes: [] }, info, owner: context.caller }
+  const owner = await context.ownerOf(target.repo)
+  if (input.maxKeys === 0) return { page: { entries: [], prefixes: [] }, info, owner }
   const page = await context.versioning.list(target, {
     limit: input.maxKeys,
     ...(input.prefix === '' ? {} : { prefix: input.prefix }),
     ...(input.delimiter === '' ? {} : { delimiter: input.delimiter }),
     ...(input.after === '' ? {} : { after: input.after }),
   })
-  return { page, info, owner: context.caller }
+  return { page, info, owner }
 }
 
 export function writeListV1({
@@ -108,8 +109,15 @@ function encodeKey(key: string): string {
   return /^[A-Za-z0-9\-._~/]*$/.test(key) ? key : key.split('/').map(encodeRfc3986).join('/')
 }
 
-export function ownerElement(owner: AccessKey, name = 'Owner'): string {
+export function ownerElement(owner: Person, name = 'Owner'): string {
   return node(name, leaf('ID', owner.canonicalId), leaf('DisplayName', owner.name))
+}
+
+/** Who began an upload, and owns it until it is an object; of those that are older than users, the bucket's owner. */
+export function uploadOwnerElements({ initiator, author }: UploadInfo, bucketOwner: Person): string {
+  const name = author === undefined ? {} : { name: author }
+  const person = initiator === undefined ? bucketOwner : { canonicalId: initiator, ...name }
+  return ownerElement(person, 'Initiator') + ownerElement(person)
 }
 
 function common(input: ListInput, text: TextWriter): string {

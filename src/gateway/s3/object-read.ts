@@ -35,6 +35,7 @@ export type ReadOutput =
       readonly range: ByteRange | undefined
       readonly partsCount: number | undefined
       readonly checksum: Checksum | undefined
+      readonly tagCount: number
       readonly overrides: ReplyHeaders
     }
 
@@ -96,12 +97,14 @@ function readOverrides(query: S3Request['query']): ReplyHeaders {
 /** Finds the object and decides what of it is to be sent; no content is read yet. */
 export async function locateObject(input: ReadInput, context: Context): Promise<ReadOutput> {
   const { entry, info } = await findEntry(context, input.bucket, input.path, input.version)
+  await context.admitVersion(entry.version)
   const verdict = evaluateConditions(input.conditions, entry)
   if (verdict.kind === 'failed') throw preconditionFailed(verdict.condition)
   if (verdict.kind === 'notModified') return { kind: 'notModified', entry, info }
   const part =
     input.partNumber === undefined ? undefined : await findPart(entry, input.partNumber, context.versioning.content)
   const range = part ? part.range : input.range && resolveRange(input.range, entry.size)
+  const { tags } = context.versioning
   const whole = range === undefined || (range.start === 0 && range.end === entry.size)
   return {
     kind: 'found',
@@ -109,26 +112,37 @@ export async function locateObject(input: ReadInput, context: Context): Promise<
     info,
     range,
     partsCount: part?.count,
-    // The object's checksum says nothing about a piece of it.
-    checksum: input.withChecksum && whole ? entry.checksum : undefined,
+    checksum: input.withChecksum ? checksumOf(entry, part, whole) : undefined,
+    tagCount: tags.some ? (await tags.of(entry.version)).length : 0,
     overrides: input.overrides,
   }
 }
 
-async function findPart(
-  entry: FileEntry,
-  number: number,
-  content: ContentStore,
-): Promise<{ range: ByteRange; count: number | undefined }> {
+/** The object's checksum says nothing about a piece of it; a part has its own. */
+function checksumOf(entry: FileEntry, part: FoundPart | undefined, whole: boolean): Checksum | undefined {
+  const { checksum } = entry
+  if (!checksum || part?.checksum === undefined) return whole ? checksum : undefined
+  return { ...checksum, value: part.checksum }
+}
+
+interface FoundPart {
+  readonly range: ByteRange
+  readonly count: number | undefined
+  readonly checksum: string | undefined
+}
+
+async function findPart(entry: FileEntry, number: number, content: ContentStore): Promise<FoundPart> {
   const parts = entry.parts === undefined ? undefined : await content.parts(entry.content)
   if (!parts) {
-    if (number === 1) return { range: { start: 0, end: entry.size }, count: undefined }
+    if (number === 1) return { range: { start: 0, end: entry.size }, count: undefined, checksum: undefined }
     throw invalidPartNumber(number, 1)
   }
   let start = 0
   for (const [index, part] of parts.entries()) {
     // Parts of an object count from 1 without gaps, whatever numbers they were uploaded by.
-    if (index + 1 === number) return { range: { start, end: start + part.size }, count: parts.length }
+    if (index + 1 === number) {
+      return { range: { start, end: start + part.size }, count: parts.length, checksum: part.checksum }
+    }
     start += part.size
   }
   throw invalidPartNumber(number, parts.length)
@@ -155,6 +169,7 @@ export function writeObjectHead(output: ReadOutput): Reply {
     'Content-Length': range ? range.end - range.start : entry.size,
   }
   if (output.partsCount !== undefined) headers['x-amz-mp-parts-count'] = output.partsCount
+  if (output.tagCount > 0) headers['x-amz-tagging-count'] = output.tagCount
   // There is no way to write the range of nothing.
   if (!range || range.end === range.start) return { status: range ? 206 : 200, headers }
   headers['Content-Range'] = `bytes ${range.start}-${range.end - 1}/${entry.size}`
@@ -171,5 +186,5 @@ export async function readContent(
   const end = range?.end ?? from.size
   if (end === start) return Buffer.alloc(0)
   if (from.content.kind === 'inline') return from.content.bytes.subarray(start, end)
-  return end - start <= MAX_WHOLE_BYTES ? content.readBytes(from.content, range) : content.read(from.content, range)
+  return end - start <= MAX_WHOLE_BYTES ? content.readBytes(from.content, range) : content.lend(from.content, range)
 }

@@ -1,4 +1,4 @@
-import type { AccessKey, Clock, Need } from '../../kernel/index.ts'
+import type { AccessKey, Clock, Need, Person, Place } from '../../kernel/index.ts'
 import type {
   BranchAddress,
   Checksum,
@@ -6,6 +6,7 @@ import type {
   StagedContent,
   Target,
   TargetInfo,
+  VersionId,
   Versioning,
 } from '../../versioning/index.ts'
 import type { FlushRecords } from '../control/flush-records.ts'
@@ -14,6 +15,12 @@ import type { ChecksumAlgorithm } from './checksums.ts'
 import type { BucketRequest, ObjectRequest, S3Request } from './request.ts'
 
 export type Level = 'service' | 'bucket' | 'object'
+
+/**
+ * `all`: everything in the bucket; a key that is bound to a prefix may not. `prefix`: what begins with the parameter `prefix`. `keys`:
+ * the operation asks for each key itself. `outside`: that the bucket is there, and nothing that is in it.
+ */
+export type Reach = 'all' | 'prefix' | 'keys' | 'outside'
 
 interface RequestOn {
   service: S3Request
@@ -50,10 +57,19 @@ export interface Context {
   readonly flushRecords: FlushRecords
   /** The input files of a datum, `repo@commit:path`; empty where that is not known. */
   datumInputs(job: string, datum: string): Promise<readonly string[]>
-  /** Throws AccessDenied. */
-  authorize(need: Need, repo: RepoName | undefined): void
-  /** Whether the caller has this right; what `authorize` throws for. */
-  may(need: Need, repo: RepoName | undefined): boolean
+  /**
+   * For what a request is about besides its own bucket and key, and for what `needs` and `reach` can't say. `place`: the part of the
+   * repo that is meant; without it all of it is. Throws AccessDenied, RepoNotFound.
+   */
+  admit(need: Need, repo: RepoName, place?: Place): Promise<void>
+  /** Whether the caller has this right. */
+  may(need: Need, repo: RepoName | undefined, place?: Place): boolean
+  /** Of what is about to be shown: throws AccessDenied where the caller may read only what is shared, and this version is not. */
+  admitVersion(version: VersionId): Promise<void>
+  /** Throws AccessDenied unless the caller may make repos. */
+  authorizeNewRepo(repo: RepoName): void
+  /** Who is shown as the owner of what is in a repo. Throws RepoNotFound. */
+  ownerOf(repo: RepoName): Promise<Person>
   /** Aborted when the client is gone or the server stops. */
   signal(): AbortSignal
   /** Aborted when the server stops. */
@@ -77,12 +93,18 @@ export interface Definition<On extends Level, Input, Output> {
   readonly name: string
   readonly on: On
   readonly needs: Need
+  /** In its place, where the bucket is a transaction's. */
+  readonly needsInTransaction?: Need
+  /** Of an operation on a bucket: how much of it is meant. */
+  readonly reach?: Reach
   /** How large an XML body may be; without it the operation has none. */
   readonly documentBytes?: number
   /** `note`: the checksum headers are not about this body. */
   readonly documentKind?: 'document' | 'note'
   /** Parameters that it understands besides those that chose it. */
   readonly parameters?: readonly string[]
+  /** What of it is not there, for the compatibility table. */
+  readonly partly?: string
   read(request: RequestOn[On], document: Buffer): Input
   run(input: Input, context: Context): Promise<Output>
   write(output: Output, request: RequestOn[On]): Reply
@@ -93,9 +115,12 @@ export interface Operation {
   readonly name: string
   readonly on: Level
   readonly needs: Need
+  readonly needsInTransaction: Need | undefined
+  readonly reach: Reach
   readonly documentBytes: number | undefined
   readonly documentKind: 'document' | 'note'
   readonly parameters: readonly string[]
+  readonly partly: string | undefined
   handle(request: S3Request, document: Buffer, context: Context): Promise<Reply>
 }
 
@@ -104,9 +129,12 @@ export function operation<const On extends Level, Input, Output>(definition: Def
     name: definition.name,
     on: definition.on,
     needs: definition.needs,
+    needsInTransaction: definition.needsInTransaction,
+    reach: definition.reach ?? 'all',
     documentBytes: definition.documentBytes,
     documentKind: definition.documentKind ?? 'document',
     parameters: definition.parameters ?? [],
+    partly: definition.partly,
     handle: async (request, document, context) => {
       // The front door builds the request for the level that the registry chose this operation on.
       const typed = request as RequestOn[On]

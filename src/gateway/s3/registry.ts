@@ -8,20 +8,37 @@ import { copyObject } from './operations/copy-object.ts'
 import { createBucket } from './operations/create-bucket.ts'
 import { createMultipartUpload } from './operations/create-multipart-upload.ts'
 import { deleteBucket } from './operations/delete-bucket.ts'
+import { deleteBucketCors } from './operations/delete-bucket-cors.ts'
+import { deleteBucketTagging } from './operations/delete-bucket-tagging.ts'
 import { deleteObject } from './operations/delete-object.ts'
+import { deleteObjectTagging } from './operations/delete-object-tagging.ts'
 import { deleteObjects } from './operations/delete-objects.ts'
+import { getBucketAcl } from './operations/get-bucket-acl.ts'
+import { getBucketCors } from './operations/get-bucket-cors.ts'
 import { getBucketLocation } from './operations/get-bucket-location.ts'
+import { getBucketTagging } from './operations/get-bucket-tagging.ts'
 import { getBucketVersioning } from './operations/get-bucket-versioning.ts'
 import { getObject } from './operations/get-object.ts'
+import { getObjectAcl } from './operations/get-object-acl.ts'
+import { getObjectAttributes } from './operations/get-object-attributes.ts'
+import { getObjectTagging } from './operations/get-object-tagging.ts'
 import { headBucket } from './operations/head-bucket.ts'
 import { headObject } from './operations/head-object.ts'
 import { listBuckets } from './operations/list-buckets.ts'
 import { listMultipartUploads } from './operations/list-multipart-uploads.ts'
+import { listObjectVersions } from './operations/list-object-versions.ts'
 import { listObjects } from './operations/list-objects.ts'
 import { listObjectsV2 } from './operations/list-objects-v2.ts'
 import { listParts } from './operations/list-parts.ts'
+import { notConfigured } from './operations/not-configured.ts'
+import { putBucketAcl } from './operations/put-bucket-acl.ts'
+import { putBucketCors } from './operations/put-bucket-cors.ts'
+import { putBucketTagging } from './operations/put-bucket-tagging.ts'
 import { putBucketVersioning } from './operations/put-bucket-versioning.ts'
 import { putObject } from './operations/put-object.ts'
+import { putObjectAcl } from './operations/put-object-acl.ts'
+import { putObjectTagging } from './operations/put-object-tagging.ts'
+import { renameObject } from './operations/rename-object.ts'
 import { uploadPart } from './operations/upload-part.ts'
 import { uploadPartCopy } from './operations/upload-part-copy.ts'
 import type { S3Request } from './request.ts'
@@ -33,21 +50,38 @@ const implemented: readonly Operation[] = [
   createBucket,
   createMultipartUpload,
   deleteBucket,
+  deleteBucketCors,
+  deleteBucketTagging,
   deleteObject,
+  deleteObjectTagging,
   deleteObjects,
   flush,
+  getBucketAcl,
+  getBucketCors,
   getBucketLocation,
+  getBucketTagging,
   getBucketVersioning,
   getObject,
+  getObjectAcl,
+  getObjectAttributes,
+  getObjectTagging,
   headBucket,
   headObject,
   listBuckets,
   listMultipartUploads,
+  listObjectVersions,
   listObjects,
   listObjectsV2,
   listParts,
+  ...notConfigured,
+  putBucketAcl,
+  putBucketCors,
+  putBucketTagging,
   putBucketVersioning,
   putObject,
+  putObjectAcl,
+  putObjectTagging,
+  renameObject,
   uploadPart,
   uploadPartCopy,
 ]
@@ -90,9 +124,9 @@ function weight(route: Route): number {
 
 /** Whether the request is to the service, a bucket or an object. */
 export function levelOf(request: Pick<S3Request, 'method' | 'path' | 'bucketName' | 'keyText'>): Level {
-  if (request.path === '/') return 'service'
+  if (request.path === '/' && request.bucketName === '') return 'service'
   // The one operation whose path is no bucket.
-  if (request.method === 'POST' && request.path === '/WriteGetObjectResponse') return 'service'
+  if (request.method === 'POST' && request.bucketName === 'WriteGetObjectResponse') return 'service'
   return request.keyText === '' ? 'bucket' : 'object'
 }
 
@@ -133,7 +167,7 @@ function refuseOtherParameters(route: Route, operation: Operation, { method, que
   const reads = method === 'GET' || method === 'HEAD'
   for (const [name, value] of query) {
     // What the JS SDK adds to say which operation it means.
-    if (name === 'x-id' || name in route.parameters || operation.parameters.includes(name)) continue
+    if (name === 'x-id' || Object.hasOwn(route.parameters, name) || operation.parameters.includes(name)) continue
     // A read may carry what means nothing here (somebody's cache breaker), as with AWS; a name alone is a subresource.
     if (reads && value !== '' && !subresources.has(name)) continue
     throw new S3Error('NotImplemented', `${route.name} with the parameter ${name} is not implemented`, {

@@ -36,8 +36,16 @@ const presignParameter =
 const hoistedHeader = /^x-amz-[a-z0-9_.-]+$/
 const emptyQuery: ReadonlyMap<string, string> = new Map()
 
-export function buildRequest(id: string, message: IncomingMessage, url: RequestUrl, verified: Verified): S3Request {
-  const { bucketName, keyText } = splitPath(url.path)
+/** `hostBucket`: what the host names, where the bucket is not the first part of the path. */
+export function buildRequest(
+  id: string,
+  message: IncomingMessage,
+  url: RequestUrl,
+  verified: Verified,
+  hostBucket?: string,
+): S3Request {
+  const { bucketName, keyText } =
+    hostBucket === undefined ? splitPath(url.path) : { bucketName: hostBucket, keyText: url.path.slice(1) }
   const method = message.method ?? 'GET'
   // Values of headers that can come several times are arrays only for set-cookie, which is no request header.
   const headers = message.headers as RequestHeaders & IncomingHttpHeaders

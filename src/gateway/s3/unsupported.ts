@@ -1,9 +1,12 @@
 import { S3Error } from './codes.ts'
 import type { RequestHeaders } from './request.ts'
 
+/** For the compatibility table: what the headers below ask for. */
+export const UNSUPPORTED_ON_WRITE =
+  'no encryption by request, no object lock, no website redirect, no grants, no storage class but STANDARD'
+
 /** Headers that ask for something that is not there. To ignore one would be to promise it. */
 const refused: readonly string[] = [
-  'x-amz-tagging',
   'x-amz-website-redirect-location',
   'x-amz-server-side-encryption',
   'x-amz-server-side-encryption-aws-kms-key-id',
@@ -25,26 +28,16 @@ const refused: readonly string[] = [
 ]
 const refusedSet = new Set(refused)
 
-/** These ACLs say what is the case anyhow: nobody but the owner has access. */
-const harmlessAcls = ['private', 'bucket-owner-full-control', 'bucket-owner-read']
-
 /** Throws NotImplemented that names the header, for what a write or a new bucket may ask for in vain. */
 export function refuseUnsupportedHeaders(headers: RequestHeaders): void {
   for (const name in headers) {
     if (!name.startsWith('x-amz-')) continue
     if (refusedSet.has(name)) throw notImplemented(name)
   }
-  const acl = headers['x-amz-acl']
-  if (acl !== undefined && !harmlessAcls.includes(acl)) {
-    throw new S3Error('NotImplemented', `The ACL ${acl} is not implemented: access is by key only, use private`, {
-      Header: 'x-amz-acl',
-    })
-  }
   const storageClass = headers['x-amz-storage-class']
   if (storageClass !== undefined && storageClass !== 'STANDARD') {
     throw new S3Error('InvalidStorageClass', 'The storage class you specified is not valid: there is only STANDARD')
   }
-  if (headers['x-amz-tagging-directive'] === 'REPLACE') throw notImplemented('x-amz-tagging-directive')
 }
 
 function notImplemented(header: string): S3Error {

@@ -53,14 +53,17 @@ describe('a bucket name', () => {
         name,
       )
     }
-    for (const name of ['a'.repeat(64), `${'b'.repeat(40)}.${'a'.repeat(30)}`, '__proto__', '../images', 'a/b', 'ä']) {
+    for (const name of ['a'.repeat(64), `${'b'.repeat(200)}.${'a'.repeat(60)}`, '__proto__', '../images', 'a/b', 'ä']) {
       assert.throws(() => parseBucket(name), { code: 'InvalidBucketName' }, name)
     }
   })
 
-  it('of a transaction is not implemented yet, and says what to do', () => {
-    assert.throws(() => parseBucket('tx-a.images'), { code: 'NotImplemented', message: /commit start/ })
-    assert.throws(() => parseBucket('tx-a.master.images'), { code: 'NotImplemented' })
+  it('of a transaction is its name, and its branch or none', () => {
+    assert.deepEqual(parseBucket('tx-a.images'), { text: 'tx-a.images', repo: 'images', name: 'tx-a' })
+    assert.equal(parseBucket('tx-a.b.c.images').name, 'tx-a.b.c')
+    for (const name of ['tx-.images', 'tx--a.images', 'tx-a..images', 'tx-a.deadbeef.images', 'tx-a.tx-b.images']) {
+      assert.throws(() => parseBucket(name), { code: 'InvalidBucketName' }, name)
+    }
   })
 })
 
@@ -151,11 +154,13 @@ describe('conditions of a read', () => {
 })
 
 describe('conditions of a write', () => {
-  it('are If-None-Match: * and If-Match with one ETag; anything else is refused, not ignored', () => {
+  it('are one ETag or any object at all; a list is refused, not ignored', () => {
     assert.equal(readWriteConditions({}), undefined)
     assert.deepEqual(readWriteConditions({ 'if-none-match': '*' }), { ifNoneMatch: '*' })
     assert.deepEqual(readWriteConditions({ 'if-match': '"abc"' }), { ifMatch: 'abc' })
-    for (const headers of [{ 'if-none-match': '"abc"' }, { 'if-match': '*' }, { 'if-match': '"a", "b"' }]) {
+    assert.deepEqual(readWriteConditions({ 'if-none-match': '"abc"' }), { ifNoneMatch: 'abc' })
+    assert.deepEqual(readWriteConditions({ 'if-match': '*' }), { ifMatch: '*' })
+    for (const headers of [{ 'if-none-match': '"a", "b"' }, { 'if-match': '"a", "b"' }]) {
       assert.throws(() => readWriteConditions(headers), { code: 'NotImplemented' })
     }
     assert.throws(() => readWriteConditions({ 'if-none-match': '*', 'if-match': 'a' }), { code: 'InvalidRequest' })
@@ -220,14 +225,15 @@ describe('the checksum of a body', () => {
       },
     )
     for (const headers of [
-      { 'x-amz-checksum-crc32': 'AAAA' },
-      { 'x-amz-checksum-crc32': '%%%' },
       { 'x-amz-checksum-crc32': 'AAAAAA==', 'x-amz-checksum-sha1': 'AAAAAAAAAAAAAAAAAAAAAAAAAAA=' },
       { 'x-amz-checksum-crc32': 'AAAAAA==', 'x-amz-trailer': 'x-amz-checksum-crc32c' },
       { 'x-amz-sdk-checksum-algorithm': 'CRC32' },
       { 'x-amz-sdk-checksum-algorithm': 'CRC7' },
     ]) {
       assert.throws(() => readChecksumClaim(headers), { code: 'InvalidRequest' }, JSON.stringify(headers))
+    }
+    for (const value of ['AAAA', '%%%', '', 'bad']) {
+      assert.throws(() => readChecksumClaim({ 'x-amz-checksum-crc32': value }), { code: 'BadDigest' }, value)
     }
     assert.throws(() => readChecksumClaim({ 'x-amz-checksum-sha512': 'A' }), {
       code: 'NotImplemented',
@@ -256,8 +262,27 @@ describe('a Complete', () => {
   it('of no parts, or of parts out of order, is refused', () => {
     assert.throws(() => read(''), { code: 'MalformedXML' })
     assert.throws(() => read(part(2) + part(1)), { code: 'InvalidPartOrder' })
-    assert.throws(() => read(part(1) + part(1)), { code: 'InvalidPartOrder' })
+    assert.throws(() => read(part(1) + part(2) + part(1)), { code: 'InvalidPartOrder' })
+    assert.throws(() => readCompleteInput(request, Buffer.alloc(0)), { code: 'MalformedXML' })
     assert.throws(() => read('<Part><PartNumber>x</PartNumber><ETag>e</ETag></Part>'), { code: 'MalformedXML' })
+  })
+})
+
+describe('a part that is named twice in a row', () => {
+  it('counts as it was named last', () => {
+    const request = {
+      bucket: parseBucket('images'),
+      key: 'a',
+      query: new Map([['uploadId', '1']]),
+      headers: {},
+    } as never
+    const part = (etag: string) => `<Part><PartNumber>1</PartNumber><ETag>${etag}</ETag></Part>`
+    const bytes = Buffer.from(`<CompleteMultipartUpload>${part('b')}${part('a')}</CompleteMultipartUpload>`)
+    const { parts } = readCompleteInput(request, bytes)
+    assert.deepEqual(
+      parts.map(({ number, etag }) => [number, etag]),
+      [[1, 'a']],
+    )
   })
 })
 

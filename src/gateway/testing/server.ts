@@ -1,3 +1,4 @@
+import type { Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { S3Client } from '@aws-sdk/client-s3'
 import { rootKeyRing, type SignInput, signRequest, silentLog, systemClock } from '../../kernel/index.ts'
@@ -9,6 +10,7 @@ export const testKey = { accessKeyId: 'SLUICETESTKEY', secretAccessKey: 'a secre
 /** A gateway over a real store, listening on a port of its own. */
 export interface TestServer {
   readonly store: TestStore
+  readonly http: Server
   readonly port: number
   readonly origin: string
   readonly s3: S3Client
@@ -23,11 +25,17 @@ export interface SendOptions {
   readonly body?: string | Buffer
   readonly bodySha256?: string
   readonly now?: Date
-  readonly key?: Pick<SignInput, 'accessKeyId' | 'secretAccessKey'>
+  readonly key?: Pick<SignInput, 'accessKeyId' | 'secretAccessKey' | 'sessionToken'>
 }
 
-export async function startTestServer(options: TestStoreOptions & Partial<GatewayOptions> = {}): Promise<TestServer> {
+interface TestServerOptions extends TestStoreOptions, Partial<GatewayOptions> {
+  /** What the gateway gets besides, made of the store. */
+  readonly prepare?: (store: TestStore) => Promise<Partial<GatewayOptions>>
+}
+
+export async function startTestServer({ prepare, ...options }: TestServerOptions = {}): Promise<TestServer> {
   const store = await openTestStore(options)
+  const prepared = await prepare?.(store)
   const { server, close } = createGateway({
     versioning: store.versioning,
     keys: rootKeyRing(testKey),
@@ -35,6 +43,7 @@ export async function startTestServer(options: TestStoreOptions & Partial<Gatewa
     clock: systemClock,
     log: silentLog,
     ...options,
+    ...prepared,
   })
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
   const { port } = server.address() as AddressInfo
@@ -59,6 +68,7 @@ export async function startTestServer(options: TestStoreOptions & Partial<Gatewa
     })
   return {
     store,
+    http: server,
     port,
     origin,
     s3,

@@ -28,6 +28,11 @@ export interface Transaction extends Queries {
 export interface Database extends Queries {
   readonly kind: 'sqlite'
   /**
+   * The same number as before only if nothing can have been committed since: what was read then is what would be read now. Undefined
+   * while a transaction is being committed, and where other processes write too.
+   */
+  readonly unchangedSince: number | undefined
+  /**
    * Runs `work` in the writer lane: one transaction at a time, in the order of the calls, durable when the promise
    * resolves (the WAL is fsynced). A throw rolls back and is passed on. Full disk is StorageFull.
    */

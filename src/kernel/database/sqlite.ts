@@ -46,6 +46,8 @@ class SqliteDatabase implements Database {
   readonly #readSide: Queries
   readonly #writeSide: Queries
   readonly #snapshotSide: Queries
+  /** Odd while a transaction is being committed: some readers may see it already and others not yet. */
+  #commits = 0
 
   constructor(writer: Connection, readers: readonly Connection[], snapshots: Connection) {
     this.#writer = writer
@@ -54,6 +56,10 @@ class SqliteDatabase implements Database {
     this.#readSide = queriesOn(() => this.#leastBusy())
     this.#writeSide = queriesOn(() => writer)
     this.#snapshotSide = queriesOn(() => snapshots)
+  }
+
+  get unchangedSince(): number | undefined {
+    return this.#commits % 2 === 0 ? this.#commits : undefined
   }
 
   all<Row>(sql: string, params?: readonly SqlValue[]): Promise<Row[]> {
@@ -80,7 +86,7 @@ class SqliteDatabase implements Database {
       let result: Result
       try {
         result = await work(tx)
-        await this.#writer.run('COMMIT')
+        await this.#commit()
       } catch (error) {
         await this.#rollback()
         throw error
@@ -107,6 +113,15 @@ class SqliteDatabase implements Database {
     for (const reader of this.#readers) await reader.close()
     await this.#snapshots.close()
     await this.#writer.close()
+  }
+
+  async #commit(): Promise<void> {
+    this.#commits++
+    try {
+      await this.#writer.run('COMMIT')
+    } finally {
+      this.#commits++
+    }
   }
 
   async #rollback(): Promise<void> {

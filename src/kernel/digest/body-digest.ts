@@ -8,6 +8,14 @@ const WORKER_MIN_BYTES = MIB
 const SLOT_BYTES = 256 * KIB
 /** How far the workers may be behind, per body. */
 const SLOTS = 4
+/** Rings that wait for the next body. */
+const MAX_FREE_RINGS = 16
+
+/**
+ * Used again, and not left to the garbage collector: a worker sees a ring as well, and its heap is so small that it hardly ever collects
+ * what is outside of it. With a new ring each, ten thousand bodies would hold gigabytes.
+ */
+const freeRings: SharedArrayBuffer[] = []
 
 /** Digests of one body that comes in pieces. Exactly one of `digest` and `abandon` ends it. */
 export interface BodyDigest {
@@ -43,7 +51,8 @@ class LocalDigest implements BodyDigest {
  */
 class WorkerDigest implements BodyDigest {
   readonly #names: readonly DigestName[]
-  readonly #memory = new SharedArrayBuffer(SLOTS * SLOT_BYTES)
+  readonly #memory = freeRings.pop() ?? new SharedArrayBuffer(SLOTS * SLOT_BYTES)
+  #ended = false
   readonly #slots = Array.from({ length: SLOTS }, (_, slot) => Buffer.from(this.#memory, slot * SLOT_BYTES, SLOT_BYTES))
   /** How many lanes still read each slot. */
   readonly #readers = new Array<number>(SLOTS).fill(0)
@@ -113,6 +122,14 @@ class WorkerDigest implements BodyDigest {
   }
 
   async digest(): Promise<ReadonlyMap<DigestName, Buffer>> {
+    try {
+      return await this.#digest()
+    } finally {
+      this.#end()
+    }
+  }
+
+  async #digest(): Promise<ReadonlyMap<DigestName, Buffer>> {
     if (this.#error) throw this.#error
     if (!this.#lanes) {
       const local = new LocalDigest(this.#names)
@@ -126,6 +143,17 @@ class WorkerDigest implements BodyDigest {
 
   abandon(): void {
     for (const lane of this.#lanes ?? []) lane.abandon()
+    this.#end()
+  }
+
+  /** What a worker still reads for a body that was given up is nobody's any more, so another body may write over it. */
+  #end(): void {
+    if (this.#ended) return
+    this.#ended = true
+    // An update that still waits for a slot must not write into what is another body's from here on.
+    this.#error ??= new Error('the digest has ended')
+    this.#wake?.()
+    if (freeRings.length < MAX_FREE_RINGS) freeRings.push(this.#memory)
   }
 }
 

@@ -71,7 +71,7 @@ describe('crc64nvme', () => {
     const bytes = randomBytes(300_001)
     const whole = crc64nvme(bytes)
     assert.equal(whole, slowCrc64(bytes))
-    for (const cut of [1, 7, 114_688, 200_003]) {
+    for (const cut of [1, 7, 65_536, 114_688, 200_003]) {
       assert.equal(crc64nvme(bytes.subarray(cut), crc64nvme(bytes.subarray(0, cut))), whole)
     }
   })
@@ -147,5 +147,40 @@ describe('bodyDigest', () => {
     const run = spawnSync(process.execPath, ['--input-type=module', '-e', script], { timeout: 20_000 })
     assert.equal(run.stdout.toString(), '1\n')
     assert.equal(run.status, 0, run.stderr.toString())
+  })
+})
+
+describe('the memory of digests in workers', () => {
+  it('goes from body to body, and none finds in its digest what another left', async () => {
+    const names: DigestName[] = ['md5', 'sha256']
+    const bodies = Array.from({ length: 40 }, (_, index) => Buffer.alloc(3 * 1024 * 1024 + index * 4_099, index + 1))
+    const before = process.memoryUsage().arrayBuffers
+    let refused = 0
+    const hash = async (body: Buffer, index: number) => {
+      const digest = bodyDigest(names, { expectedBytes: body.length })
+      if (index % 3 === 0) {
+        // Given up while an update waits for the workers.
+        const late = Promise.resolve(digest.update(body)).catch(() => refused++)
+        if (index % 2 === 0) await new Promise((resolve) => setImmediate(resolve))
+        digest.abandon()
+        return late
+      }
+      for (let at = 0; at < body.length; at += 100_000) await digest.update(body.subarray(at, at + 100_000))
+      const digests = await digest.digest()
+      for (const name of names) {
+        assert.equal(
+          digests.get(name)?.toString('hex'),
+          createHash(name).update(body).digest('hex'),
+          `${name} ${index}`,
+        )
+      }
+    }
+    const numbered = bodies.entries()
+    const worker = async () => {
+      for (const [index, body] of numbered) await hash(body, index)
+    }
+    await Promise.all(Array.from({ length: 6 }, worker))
+    assert.ok(refused > 0, 'an update of a body that was given up ends')
+    assert.ok(process.memoryUsage().arrayBuffers - before < 20 * 1024 * 1024, 'a ring for each would be 40 MiB')
   })
 })

@@ -18,8 +18,24 @@ export interface LaneEvents {
   failed(error: Error): void
 }
 
+/** What a byte costs, roughly, without instructions made for it: where the next piece of work goes. */
+const costPerByte: Readonly<Record<DigestName, number>> = {
+  md5: 3,
+  sha256: 4,
+  sha1: 3,
+  crc64nvme: 1,
+  crc32: 0.5,
+  crc32c: 0.5,
+}
+
+function costOf(names: readonly DigestName[], bytes: number): number {
+  return names.reduce((sum, name) => sum + costPerByte[name] * bytes, 0)
+}
+
 interface OpenLane {
   readonly events: LaneEvents
+  /** Of its work that is not done. */
+  waiting: number[]
   resolve?: (digests: readonly (readonly [DigestName, Uint8Array])[]) => void
   reject?: (error: Error) => void
 }
@@ -27,6 +43,8 @@ interface OpenLane {
 interface Member {
   readonly worker: Worker
   readonly lanes: Map<number, OpenLane>
+  /** The cost of all that was sent to it and is not done. */
+  waiting: number
 }
 
 const members: (Member | undefined)[] = []
@@ -40,6 +58,7 @@ function workerUrl(): URL {
 }
 
 function endLane(member: Member, lane: number): void {
+  for (const cost of member.lanes.get(lane)?.waiting ?? []) member.waiting -= cost
   member.lanes.delete(lane)
   if (member.lanes.size === 0) member.worker.unref()
 }
@@ -48,6 +67,8 @@ function onReply(member: Member, reply: LaneReply): void {
   const lane = member.lanes.get(reply.lane)
   if (!lane) return
   if (reply.op === 'done') {
+    // Work of a lane is done in order.
+    member.waiting -= lane.waiting.shift() ?? 0
     lane.events.done(reply.slot)
     return
   }
@@ -58,7 +79,7 @@ function onReply(member: Member, reply: LaneReply): void {
 function start(index: number): Member {
   // Flags meant for the main script (`--input-type` with -e) would keep a worker from starting.
   const worker = new Worker(workerUrl(), { execArgv: [] })
-  const member: Member = { worker, lanes: new Map() }
+  const member: Member = { worker, lanes: new Map(), waiting: 0 }
   const fail = (error: Error) => {
     if (members[index] === member) members[index] = undefined
     for (const lane of member.lanes.values()) {
@@ -100,13 +121,16 @@ function openLane(
 ): Lane {
   const member = members[index] ?? start(index)
   const lane = nextLane++
-  const open: OpenLane = { events }
+  const open: OpenLane = { events, waiting: [] }
   const send = (request: LaneRequest) => member.worker.postMessage(request)
   member.lanes.set(lane, open)
   member.worker.ref()
   send({ op: 'open', lane, names, memory, slotBytes })
   return {
-    update: (slot, length) => send({ op: 'update', lane, slot, length }),
+    update: (slot, length) => {
+      wait(member, open, costOf(names, length))
+      send({ op: 'update', lane, slot, length })
+    },
     digest: () =>
       new Promise((resolve, reject) => {
         if (!member.lanes.has(lane)) return reject(new Error('the digest worker ended'))
@@ -133,25 +157,38 @@ export function digestShared<Name extends DigestName>(
   const member = leastBusy()
   const lane = nextLane++
   return new Promise((resolve, reject) => {
-    member.lanes.set(lane, {
+    const open: OpenLane = {
       events: { done: () => {}, failed: () => {} },
+      waiting: [],
       resolve: (digests) => {
         const result = {} as Record<Name, Buffer>
         for (const [name, digest] of digests) result[name as Name] = Buffer.from(digest)
         resolve(result)
       },
       reject,
-    })
+    }
+    member.lanes.set(lane, open)
+    wait(member, open, costOf(names, bytes.length))
     member.worker.ref()
     const { buffer: memory, byteOffset: offset, length } = bytes
     member.worker.postMessage({ op: 'once', lane, names, memory, offset, length } satisfies LaneRequest)
   })
 }
 
+function wait(member: Member, lane: OpenLane, cost: number): void {
+  member.waiting += cost
+  lane.waiting.push(cost)
+}
+
 function leastBusy(): Member {
   let best = 0
-  for (let i = 1; i < WORKERS; i++) if ((members[i]?.lanes.size ?? 0) < (members[best]?.lanes.size ?? 0)) best = i
+  for (let i = 1; i < WORKERS; i++) if ((members[i]?.waiting ?? 0) < (members[best]?.waiting ?? 0)) best = i
   return members[best] ?? start(best)
+}
+
+/** Digests that workers have begun and not ended. */
+export function digestsUnderWay(): number {
+  return members.reduce((sum, member) => sum + (member?.lanes.size ?? 0), 0)
 }
 
 /** Ends the workers; digests under way fail. They start again when they are needed. */

@@ -18,6 +18,7 @@ export type SignatureErrorCode =
   | 'MissingPayloadHash'
   | 'InvalidPayloadHash'
   | 'InvalidSecurityToken'
+  | 'ExpiredSecurityToken'
   | 'MalformedUrl'
 
 /** The request is refused before anything was done. `data` is safe to show: it never holds a secret or the right signature. */

@@ -13,6 +13,8 @@ export interface SignInput {
   readonly bodySha256: string
   readonly accessKeyId: string
   readonly secretAccessKey: string
+  /** Of temporary credentials. */
+  readonly sessionToken?: string | undefined
   readonly region: string
   readonly service: 's3'
   readonly now: Date
@@ -30,6 +32,7 @@ export function signRequest(input: SignInput): Record<string, string> {
   headers['host'] ??= host
   headers['x-amz-date'] = dateTime
   headers['x-amz-content-sha256'] = input.bodySha256
+  if (input.sessionToken !== undefined) headers['x-amz-security-token'] = input.sessionToken
   const names = Object.keys(headers).sort()
   const scope: Scope = { date: dateTime.slice(0, 8), region: input.region, service: input.service }
   const url = parseRequestUrl(target)
@@ -46,7 +49,10 @@ export function signRequest(input: SignInput): Record<string, string> {
 
 /** A URL that may be used without further headers until `expiresSeconds` have passed. Whatever body is sent with it is accepted. */
 export function presignUrl(
-  input: Pick<SignInput, 'method' | 'url' | 'accessKeyId' | 'secretAccessKey' | 'region' | 'service' | 'now'> & {
+  input: Pick<
+    SignInput,
+    'method' | 'url' | 'accessKeyId' | 'secretAccessKey' | 'sessionToken' | 'region' | 'service' | 'now'
+  > & {
     readonly expiresSeconds: number
   },
 ): string {
@@ -60,6 +66,7 @@ export function presignUrl(
     ['X-Amz-Expires', String(input.expiresSeconds)],
     ['X-Amz-SignedHeaders', 'host'],
   ]
+  if (input.sessionToken !== undefined) parameters.push(['X-Amz-Security-Token', input.sessionToken])
   const query = parameters.map(([name, value]) => `${name}=${encodeRfc3986(value)}`).join('&')
   const unsigned = `${target}${target.includes('?') ? '&' : '?'}${query}`
   const url = parseRequestUrl(unsigned)

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { createHash } from 'node:crypto'
 import { describe, it } from 'node:test'
 import fc from 'fast-check'
-import { rootKeyRing } from '../access.ts'
+import { rootKeyRing } from '../access/index.ts'
 import {
   type ChunkChain,
   parseRequestUrl,

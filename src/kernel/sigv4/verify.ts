@@ -1,5 +1,5 @@
 import type { IncomingHttpHeaders } from 'node:http'
-import type { AccessKey } from '../access.ts'
+import type { AccessKey } from '../access/index.ts'
 import { MAX_CLOCK_SKEW_MS, MAX_PRESIGN_SECONDS } from '../limits.ts'
 import { canonicalHeaders, checkHeaders } from './canonical.ts'
 import { ChunkChain } from './chunk-chain.ts'
@@ -20,7 +20,8 @@ export interface SignedRequest {
 }
 
 export interface VerifyOptions {
-  findKey(accessKeyId: string): Promise<AccessKey | undefined>
+  /** With the session token that came with it, if one did. */
+  findKey(accessKeyId: string, sessionToken?: string): Promise<AccessKey | undefined>
   readonly nowMs: number
   /** The only region that is accepted; any if it is not set. */
   readonly region?: string | undefined
@@ -123,7 +124,8 @@ async function verifyPresigned(
     malformed,
   )
   const expires = part('X-Amz-Expires')
-  if (!/^\d{1,9}$/.test(expires) || Number(expires) < 1 || Number(expires) > MAX_PRESIGN_SECONDS) {
+  // One for no time at all, or less, has expired when it is made.
+  if (!/^-?\d{1,9}$/.test(expires) || Number(expires) > MAX_PRESIGN_SECONDS) {
     throw malformed(`X-Amz-Expires must be a number of seconds from 1 to ${MAX_PRESIGN_SECONDS}`)
   }
   const dateTime = part('X-Amz-Date')
@@ -138,7 +140,7 @@ async function verifyPresigned(
       skewData(options, signedMs),
     )
   }
-  if (options.nowMs > signedMs + Number(expires) * 1000) {
+  if (Number(expires) < 1 || options.nowMs > signedMs + Number(expires) * 1000) {
     throw new SignatureError('RequestExpired', 'Request has expired', {
       expires: new Date(signedMs + Number(expires) * 1000).toISOString(),
       serverTime: new Date(options.nowMs).toISOString(),
@@ -147,8 +149,8 @@ async function verifyPresigned(
   const header = request.headers['x-amz-content-sha256']
   const contentSha256 =
     presign.get('X-Amz-Content-Sha256') ?? (typeof header === 'string' ? header : 'UNSIGNED-PAYLOAD')
-  if (presign.has('X-Amz-Security-Token')) throw invalidToken()
-  const { key, payload } = await check(request, url, { claim, dateTime, contentSha256, options, presigned: true })
+  const proof = { claim, dateTime, contentSha256, options, presigned: true, token: presign.get('X-Amz-Security-Token') }
+  const { key, payload } = await check(request, url, proof)
   return { key, payload, presigned: true }
 }
 
@@ -158,6 +160,8 @@ interface Proof {
   readonly contentSha256: string
   readonly options: VerifyOptions
   readonly presigned: boolean
+  /** From the query. */
+  readonly token?: string | undefined
 }
 
 async function check(
@@ -173,8 +177,9 @@ async function check(
       { region: options.region },
     )
   }
-  if (request.headers['x-amz-security-token'] !== undefined) throw invalidToken()
-  const key = await options.findKey(claim.accessKeyId)
+  const token = sessionToken(request.headers, proof.token)
+  const key = await options.findKey(claim.accessKeyId, token)
+  if (token !== undefined && key?.temporary === undefined) throw invalidToken()
   if (!key) {
     throw new SignatureError('UnknownAccessKey', 'The AWS access key id you provided does not exist in our records.', {
       accessKeyId: claim.accessKeyId,
@@ -196,6 +201,11 @@ async function check(
     )
   }
   derived.remember()
+  if (key.temporary !== undefined && options.nowMs >= key.temporary.expiresMs) {
+    throw new SignatureError('ExpiredSecurityToken', 'The provided token has expired.', {
+      expires: new Date(key.temporary.expiresMs).toISOString(),
+    })
+  }
   return {
     key,
     payload: readPayload(contentSha256, () => new ChunkChain(derived.key, dateTime, claim.scope, expected)),
@@ -277,9 +287,17 @@ function readPresign(url: RequestUrl): ReadonlyMap<PresignParameter, string> | u
   return undefined
 }
 
+/** From the header or the query; both would leave open which one counts. */
+function sessionToken(headers: IncomingHttpHeaders, inQuery: string | undefined): string | undefined {
+  const inHeader = headers['x-amz-security-token']
+  if (inHeader === undefined) return inQuery
+  if (inQuery !== undefined || typeof inHeader !== 'string') throw invalidToken()
+  return inHeader
+}
+
 function invalidToken(): SignatureError {
   return new SignatureError(
     'InvalidSecurityToken',
-    'The provided token is malformed or otherwise invalid: there are no temporary keys here, send no x-amz-security-token.',
+    'The provided token is malformed or otherwise invalid. It goes with the temporary key that it was made with, and ends with the key that made it.',
   )
 }

@@ -145,7 +145,8 @@ async function fileIdentity(file: CodeFile): Promise<string> {
   return sha256.digest('hex')
 }
 
-function mayBePath(argument: string, index: number): boolean {
+/** Whether an argument of a command may be the path of a file: those that are, are shown to the code. */
+export function mayBePath(argument: string, index: number): boolean {
   if (argument === '' || argument.length > 4_096 || argument.startsWith('-') || argument.includes('\n')) return false
   return index > 0 || argument.includes('/')
 }

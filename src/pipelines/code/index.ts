@@ -1,1 +1,2 @@
-export { type Code, findCode, hashSettings, isUnchanged, type Settings } from './code.ts'
+export { type Code, findCode, hashSettings, isUnchanged, mayBePath, type Settings } from './code.ts'
+export { confineCode } from './confine.ts'

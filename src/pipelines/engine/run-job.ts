@@ -1,7 +1,7 @@
 import { join } from 'node:path'
 import { Corrupt, errorMessage, InvalidInput, type Transaction } from '../../kernel/index.ts'
 import { type CommitFailure, EMPTY_TREE, type OpenOutput, type TreeHash } from '../../versioning/index.ts'
-import { type Code, findCode, hashSettings, type Settings } from '../code/index.ts'
+import { type Code, confineCode, findCode, hashSettings, type Settings } from '../code/index.ts'
 import { StaleAttempt } from '../errors.ts'
 import type { EgressStatus, JobState } from '../pipelines.ts'
 import {
@@ -151,11 +151,12 @@ export class JobRun {
     before: JobRow | undefined,
   ): Promise<{ all: readonly PlannedDatum[]; toRun: readonly PlannedDatum[]; code: Code } | undefined> {
     const { db, versioning, config } = this.#context
-    const { spec, generation, pipeline } = this.#version
-    const [datums, code] = await Promise.all([
+    const { spec, generation, pipeline, confined } = this.#version
+    const [datums, found] = await Promise.all([
       planJob(versioning.trees, spec, this.#inputs),
       findCode(spec.transform, config.dataFolder),
     ])
+    const code = confined ? confineCode(found, this.#context.runner) : found
     const settings: Settings = await hashSettings(spec, code, generation)
     const all = await lookUpResults(db, { pipeline, job: this.id, spec, settings, datums })
     const toRun = all.filter(({ known }) => !known)

@@ -1,4 +1,5 @@
 export * from './datum-rows.ts'
 export * from './job-rows.ts'
+export { measureJobs } from './metrics.ts'
 export { pipelineMigrations } from './migrations.ts'
 export * from './pipeline-rows.ts'

@@ -69,7 +69,8 @@ export interface Attempt {
 export const LEASE_MS = 30_000
 /** Leases run on the database's clock, which all processes share. */
 const nowSql = "CAST(unixepoch('subsec') * 1000 AS INTEGER)"
-const unendedSql = "state IN ('created', 'starting', 'running', 'egressing', 'finishing')"
+/** The jobs of the index `job_unended`. */
+export const unendedSql = "state IN ('created', 'starting', 'running', 'egressing', 'finishing')"
 
 export const endedStates: ReadonlySet<JobState> = new Set(['success', 'failure', 'killed', 'unrunnable'])
 

@@ -77,5 +77,9 @@ export const pipelineMigrations: MigrationSet = {
         ) STRICT, WITHOUT ROWID`,
       ],
     },
+    // For the metrics, which count them by state.
+    { version: 2, up: ['CREATE INDEX job_by_state ON job (state)'] },
+    // 1: made by somebody who may not reach outside of the sandbox. Before there were users, all were made by the administrator.
+    { version: 3, up: ['ALTER TABLE pipeline_version ADD COLUMN confined INTEGER NOT NULL DEFAULT 0'] },
   ],
 }

@@ -15,6 +15,8 @@ export interface PipelineVersion {
   readonly egress?: EgressTarget
   /** Part of what results are kept by. */
   readonly generation: number
+  /** Its code sees nothing of the server but the system's programs, and does not run without a sandbox. */
+  readonly confined: boolean
 }
 
 export interface PipelineRow extends PipelineVersion {
@@ -29,6 +31,7 @@ interface VersionColumns {
   readonly spec: string
   readonly egress: string | null
   readonly generation: number
+  readonly confined: number
 }
 
 interface PipelineColumns extends VersionColumns {
@@ -37,7 +40,7 @@ interface PipelineColumns extends VersionColumns {
   readonly updated_ms: number
 }
 
-const pipelineSql = `SELECT p.name AS pipeline, p.version, p.state, p.created_ms, p.updated_ms, v.spec, v.egress, v.generation
+const pipelineSql = `SELECT p.name AS pipeline, p.version, p.state, p.created_ms, p.updated_ms, v.spec, v.egress, v.generation, v.confined
   FROM pipeline p JOIN pipeline_version v ON v.pipeline = p.name AND v.version = p.version`
 
 export async function findPipeline(queries: Queries, name: string): Promise<PipelineRow | undefined> {
@@ -55,7 +58,7 @@ export async function findVersion(
   version: number,
 ): Promise<PipelineVersion | undefined> {
   const row = await queries.get<VersionColumns>(
-    'SELECT pipeline, version, spec, egress, generation FROM pipeline_version WHERE pipeline = ? AND version = ?',
+    'SELECT pipeline, version, spec, egress, generation, confined FROM pipeline_version WHERE pipeline = ? AND version = ?',
     [name, version],
   )
   return row && toVersion(row)
@@ -81,13 +84,24 @@ export async function savePipeline(
     generation: number
     nowMs: number
     author?: string
+    confined?: boolean
   },
 ): Promise<void> {
   const { name, version, generation, nowMs } = input
   const egress = input.egress ? JSON.stringify(input.egress) : null
   await tx.run(
-    'INSERT INTO pipeline_version (pipeline, version, spec, egress, generation, created_ms, author) VALUES (?, ?, ?, ?, ?, ?, ?)',
-    [name, version, JSON.stringify(input.spec), egress, generation, nowMs, input.author ?? null],
+    `INSERT INTO pipeline_version (pipeline, version, spec, egress, generation, created_ms, author, confined)
+     VALUES (?, ?, ?, ?, ?, ?, ?, ?)`,
+    [
+      name,
+      version,
+      JSON.stringify(input.spec),
+      egress,
+      generation,
+      nowMs,
+      input.author ?? null,
+      input.confined ? 1 : 0,
+    ],
   )
   await tx.run(
     `INSERT INTO pipeline (name, version, state, created_ms, updated_ms) VALUES (?, ?, 'running', ?, ?)
@@ -118,6 +132,7 @@ function toVersion(row: VersionColumns): PipelineVersion {
     pipeline,
     version,
     generation,
+    confined: row.confined === 1,
     spec,
     ...(row.egress !== null && { egress: JSON.parse(row.egress) as EgressTarget }),
   }

@@ -72,7 +72,8 @@ export class ChunkIndex {
     this.#waiting.set(key, lookup)
     if (!this.#asking) {
       this.#asking = true
-      queueMicrotask(() => this.#ask())
+      // What the other sockets bring in this turn is asked in the same statement.
+      setImmediate(() => this.#ask())
     }
     return lookup.promise
   }

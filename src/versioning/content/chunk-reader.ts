@@ -4,6 +4,7 @@ import { HASH_ASIDE_BYTES } from './content-limits.ts'
 import type { OpenFile } from './files.ts'
 import { Lru } from './lru.ts'
 import type { Packs } from './packs.ts'
+import { ReadBatches } from './read-batches.ts'
 import { sha256Of } from './sha256.ts'
 import { type BufferPool, Slots } from './slots.ts'
 
@@ -14,6 +15,12 @@ interface Handle {
   gone: boolean
 }
 
+/** Bytes in memory that is used again once they are given back: exactly once, or never if somebody may still read them. */
+export interface Lent {
+  readonly bytes: Buffer
+  giveBack(): void
+}
+
 /** Reads chunks and checks them: no byte leaves that was not hashed. */
 export class ChunkReader {
   readonly #index: ChunkIndex
@@ -22,6 +29,7 @@ export class ChunkReader {
   readonly #handles: Lru<number, Handle>
   readonly #buffers: BufferPool
   readonly #slots: Slots
+  readonly #batches = new ReadBatches()
 
   constructor(parts: {
     readonly index: ChunkIndex
@@ -40,21 +48,50 @@ export class ChunkReader {
 
   /** A whole chunk. Throws Corrupt. */
   async read(sha256: Buffer): Promise<Buffer> {
-    const place = await this.#index.find(sha256)
-    if (!place) throw this.#damaged(sha256, 'it is in no pack')
-    if (place.length < HASH_ASIDE_BYTES || place.length > this.#buffers.bytes)
-      return this.#readInto(Buffer.allocUnsafe(place.length), sha256, place)
-    return this.#readAside(sha256, place)
+    return own(await this.lend(sha256))
   }
 
-  /** Reads into shared memory, so that another thread checks it; what leaves is a copy, for the memory is used again. */
-  async #readAside(sha256: Buffer, place: Place): Promise<Buffer> {
+  /** A whole chunk, large ones in memory that is used again. Throws Corrupt. */
+  async lend(sha256: Buffer): Promise<Lent> {
+    const place = await this.#index.find(sha256)
+    if (!place) throw this.#damaged(sha256, 'it is in no pack')
+    if (place.length < HASH_ASIDE_BYTES) {
+      const batched = await this.#readBatched(sha256, place)
+      return kept(batched ?? (await this.#readInto(Buffer.allocUnsafe(place.length), sha256, place)))
+    }
+    if (place.length > this.#buffers.bytes)
+      return kept(await this.#readInto(Buffer.allocUnsafe(place.length), sha256, place))
+    return this.#lendAside(sha256, place)
+  }
+
+  /** With others that are asked for at the same time; undefined where that is not to be. */
+  async #readBatched(sha256: Buffer, { pack, offset, length }: Place): Promise<Buffer | undefined> {
+    const handle = this.#handle(pack)
+    handle.users++
+    try {
+      const { descriptor } = await handle.file
+      if (descriptor === undefined) return undefined
+      return await this.#batches.read({ fd: descriptor, offset, length, sha256 })
+    } catch {
+      // The pack could not be opened; whoever reads alone finds out what that means.
+      return undefined
+    } finally {
+      handle.users--
+      await this.#closeIfUnused(handle)
+    }
+  }
+
+  /** Reads into shared memory, so that another thread checks it. */
+  async #lendAside(sha256: Buffer, place: Place): Promise<Lent> {
     await this.#slots.enter()
     const shared = this.#buffers.take()
+    const giveBack = () => this.#buffers.give(shared)
     try {
-      return Buffer.from(await this.#readInto(shared.subarray(0, place.length), sha256, place))
+      return { bytes: await this.#readInto(shared.subarray(0, place.length), sha256, place), giveBack }
+    } catch (error) {
+      giveBack()
+      throw error
     } finally {
-      this.#buffers.give(shared)
       this.#slots.leave()
     }
   }
@@ -126,9 +163,22 @@ export class ChunkReader {
   }
 
   async close(): Promise<void> {
+    await this.#batches.close()
     for (const handle of [...this.#handles.values()]) {
       handle.gone = true
       await this.#closeIfUnused(handle)
     }
   }
+}
+
+/** Bytes that nobody else uses. */
+export function kept(bytes: Buffer): Lent {
+  return { bytes, giveBack: () => {} }
+}
+
+/** A copy where the memory is used again. */
+export function own({ bytes, giveBack }: Lent): Buffer {
+  const copied = bytes.buffer instanceof SharedArrayBuffer ? Buffer.from(bytes) : bytes
+  giveBack()
+  return copied
 }

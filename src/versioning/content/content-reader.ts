@@ -3,7 +3,7 @@ import { CHUNK_BYTES, Corrupt, InvalidInput } from '../../kernel/index.ts'
 import type { Content } from '../model/index.ts'
 import type { ByteRange, StoredPart } from '../versioning.ts'
 import { keyOf } from './chunk-index.ts'
-import type { ChunkReader } from './chunk-reader.ts'
+import { type ChunkReader, kept, type Lent, own } from './chunk-reader.ts'
 import { Lru } from './lru.ts'
 import { Manifest } from './manifest.ts'
 
@@ -37,17 +37,30 @@ export class ContentReader {
   }
 
   read(content: Content, range: ByteRange = everything): Readable {
-    return Readable.from(this.#checked(content, range), { objectMode: false })
+    return Readable.from(this.#owned(content, range), { objectMode: false })
+  }
+
+  /** Each piece is good until the next is asked for. */
+  async *lend(content: Content, range: ByteRange = everything): AsyncGenerator<Buffer> {
+    for await (const piece of this.#checked(content, range)) {
+      yield piece.bytes
+      // Not where the consumer left: what it was given may still be on its way.
+      piece.giveBack()
+    }
+  }
+
+  async *#owned(content: Content, range: ByteRange): AsyncGenerator<Buffer> {
+    for await (const piece of this.#checked(content, range)) yield own(piece)
   }
 
   async readBytes(content: Content, range: ByteRange = everything): Promise<Buffer> {
-    if (content.kind !== 'manifest') return this.#stretch({ content, ...range })
+    if (content.kind !== 'manifest') return own(await this.#stretch({ content, ...range }))
     const { size } = await this.#manifest(content.sha256)
     const length = Math.min(range.end, size) - Math.min(range.start, size)
     if (length > CHUNK_BYTES)
       throw new InvalidInput(`${length} bytes are too many to read at once; at most ${CHUNK_BYTES} are, or a stream`)
     const stretches: Buffer[] = []
-    for await (const bytes of this.#checked(content, range)) stretches.push(bytes)
+    for await (const bytes of this.#owned(content, range)) stretches.push(bytes)
     return Buffer.concat(stretches)
   }
 
@@ -56,8 +69,8 @@ export class ContentReader {
   }
 
   /** Yields what was checked, in order, with a few reads under way ahead of it. */
-  async *#checked(content: Content, range: ByteRange): AsyncGenerator<Buffer> {
-    const ahead: Promise<Buffer>[] = []
+  async *#checked(content: Content, range: ByteRange): AsyncGenerator<Lent> {
+    const ahead: Promise<Lent>[] = []
     this.#streams++
     try {
       for await (const stretch of this.#stretches(content, range, 0)) {
@@ -66,13 +79,13 @@ export class ContentReader {
           // It is thrown where it is awaited; if the consumer leaves before, nobody wants to know.
         })
         ahead.push(bytes)
-        if (ahead.length > this.#readAhead()) yield await (ahead.shift() as Promise<Buffer>)
+        if (ahead.length > this.#readAhead()) yield await (ahead.shift() as Promise<Lent>)
       }
-      while (ahead.length > 0) yield await (ahead.shift() as Promise<Buffer>)
+      while (ahead.length > 0) yield await (ahead.shift() as Promise<Lent>)
     } finally {
       this.#streams--
       // Buffers must not be dropped while the thread pool still writes into them.
-      await Promise.allSettled(ahead)
+      for (const left of await Promise.allSettled(ahead)) if (left.status === 'fulfilled') left.value.giveBack()
     }
   }
 
@@ -98,9 +111,10 @@ export class ContentReader {
     }
   }
 
-  async #stretch({ content, start, end }: Stretch): Promise<Buffer> {
-    const bytes = content.kind === 'inline' ? content.bytes : await this.#chunks.read(content.sha256)
-    return start === 0 && end >= bytes.length ? bytes : bytes.subarray(start, end)
+  async #stretch({ content, start, end }: Stretch): Promise<Lent> {
+    const lent = content.kind === 'inline' ? kept(content.bytes) : await this.#chunks.lend(content.sha256)
+    if (start === 0 && end >= lent.bytes.length) return lent
+    return { bytes: lent.bytes.subarray(start, end), giveBack: lent.giveBack }
   }
 
   async #manifest(sha256: Buffer): Promise<Manifest> {

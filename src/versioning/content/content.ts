@@ -171,6 +171,10 @@ class PackedContent implements Content {
     return this.#reader.read(content, range)
   }
 
+  lend(content: ContentRef, range?: ByteRange): AsyncIterable<Buffer> {
+    return this.#reader.lend(content, range)
+  }
+
   readBytes(content: ContentRef, range?: ByteRange): Promise<Buffer> {
     return this.#reader.readBytes(content, range)
   }

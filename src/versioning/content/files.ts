@@ -2,6 +2,8 @@ import fs from 'node:fs'
 
 /** An open file. Positions and lengths are in bytes. Errors are Node's, with their `code`. */
 export interface OpenFile {
+  /** Where it can be read directly as well. */
+  readonly descriptor?: number
   /** Writes the buffers one after the other from `position`; returns how many bytes were written, which may be fewer. */
   write(buffers: readonly Buffer[], position: number): Promise<number>
   /** Fills `into` from `position`; returns how many bytes there were. */
@@ -43,6 +45,10 @@ class NodeFile implements OpenFile {
 
   constructor(fd: number) {
     this.#fd = fd
+  }
+
+  get descriptor(): number {
+    return this.#fd
   }
 
   write(buffers: readonly Buffer[], position: number): Promise<number> {

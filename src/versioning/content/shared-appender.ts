@@ -1,3 +1,4 @@
+import { setImmediate as endOfTurn } from 'node:timers/promises'
 import { StorageFull } from '../../kernel/index.ts'
 import type { ChunkPlace } from '../versioning.ts'
 import type { Health } from './health.ts'
@@ -43,7 +44,7 @@ export class SharedAppender {
 
   async #drain(): Promise<void> {
     // The rest of this turn joins the first group.
-    await null
+    await endOfTurn()
     while (this.#queue.length > 0) {
       const group = this.#takeGroup()
       try {

@@ -21,8 +21,11 @@ import {
 } from '../model/index.ts'
 import { EMPTY_TREE } from '../tree/index.ts'
 import type { BranchAddress } from '../versioning.ts'
+import { readBatchRules } from './batch-rules.ts'
 import { unavailable } from './commits.ts'
+import { setRole } from './repo-roles.ts'
 import type { BranchRow, Tables } from './schema.ts'
+import { abortAllTransactions } from './transaction-rows.ts'
 
 type StoredBranch = Selectable<BranchRow>
 
@@ -62,7 +65,7 @@ export async function writableBranch(
 export async function createRepo(
   db: Database,
   name: RepoName,
-  input: { description?: string; nowMs: number; defaultBranch: BranchName },
+  input: { description?: string; owner?: string; nowMs: number; defaultBranch: BranchName; versioned: boolean },
 ): Promise<Repo> {
   await db.write(async (tx) => {
     if (await tx.get('SELECT 1 FROM repos WHERE name = ?', [name])) throw new RepoExists(name)
@@ -71,7 +74,7 @@ export async function createRepo(
     await insertBranch(
       tx,
       { repo: name, branch: input.defaultBranch },
-      { nowMs: input.nowMs, bucket: `${input.defaultBranch}.${name}` },
+      { nowMs: input.nowMs, bucket: `${input.defaultBranch}.${name}`, versioned: input.versioned },
     )
   })
   return getRepo(db, name)
@@ -81,14 +84,25 @@ export async function createRepo(
 export async function ensureBranch(
   tx: Transaction,
   at: BranchAddress,
-  input: { nowMs: number; bucket: string; from?: CommitId },
+  input: {
+    nowMs: number
+    bucket: string
+    from?: CommitId
+    versioned: boolean
+    owner?: string
+    repo?: 'new' | 'existing'
+  },
 ): Promise<boolean> {
+  const repoIsThere = (await tx.get('SELECT 1 FROM repos WHERE name = ?', [at.repo])) !== undefined
+  if (repoIsThere && input.repo === 'new') throw new RepoExists(at.repo)
+  if (!repoIsThere && input.repo === 'existing') throw new RepoNotFound(at.repo)
   if (await tx.get('SELECT 1 FROM branches WHERE repo = ? AND name = ?', [at.repo, at.branch])) {
     if (input.from !== undefined) throw new BranchExists(at.repo, at.branch)
     return false
   }
-  if (!(await tx.get('SELECT 1 FROM repos WHERE name = ?', [at.repo]))) {
-    await insertRepo(tx, at.repo, { nowMs: input.nowMs, defaultBranch: at.branch })
+  if (!repoIsThere) {
+    const owner = input.owner === undefined ? {} : { owner: input.owner }
+    await insertRepo(tx, at.repo, { nowMs: input.nowMs, defaultBranch: at.branch, ...owner })
   }
   await insertBranch(tx, at, input)
   return true
@@ -97,20 +111,22 @@ export async function ensureBranch(
 async function insertRepo(
   tx: Transaction,
   name: RepoName,
-  input: { description?: string; nowMs: number; defaultBranch: BranchName },
+  input: { description?: string; owner?: string; nowMs: number; defaultBranch: BranchName },
 ): Promise<void> {
-  await tx.run('INSERT INTO repos (name, description, created_ms, default_branch) VALUES (?, ?, ?, ?)', [
+  await tx.run('INSERT INTO repos (name, description, created_ms, default_branch, owner) VALUES (?, ?, ?, ?, ?)', [
     name,
     input.description ?? '',
     input.nowMs,
     input.defaultBranch,
+    input.owner ?? null,
   ])
+  if (input.owner !== undefined) await setRole(tx, name, input.owner, 'owner')
 }
 
 async function insertBranch(
   tx: Transaction,
   at: BranchAddress,
-  input: { nowMs: number; bucket: string; from?: CommitId },
+  input: { nowMs: number; bucket: string; from?: CommitId; versioned: boolean },
 ): Promise<void> {
   let root: string = EMPTY_TREE
   if (input.from !== undefined) {
@@ -128,9 +144,9 @@ async function insertBranch(
   }
   const from = input.from ?? null
   await tx.run(
-    `INSERT INTO branches (repo, name, root, folded_seq, last_seq, tip, head, ordinals, created_ms, bucket)
-     VALUES (?, ?, ?, 0, 0, ?, ?, 0, ?, ?)`,
-    [at.repo, at.branch, root, from, from, input.nowMs, input.bucket],
+    `INSERT INTO branches (repo, name, root, folded_seq, last_seq, tip, head, ordinals, created_ms, bucket, versioned_from)
+     VALUES (?, ?, ?, 0, 0, ?, ?, 0, ?, ?, ?)`,
+    [at.repo, at.branch, root, from, from, input.nowMs, input.bucket, input.versioned ? 0 : null],
   )
 }
 
@@ -147,7 +163,13 @@ export async function getBranch(queries: Queries, at: BranchAddress): Promise<Br
 }
 
 export async function listBranches(queries: Queries, repo?: RepoName): Promise<readonly Branch[]> {
-  let select = queries.kysely<Tables>().selectFrom('branches').selectAll().orderBy('repo').orderBy('name')
+  let select = queries
+    .kysely<Tables>()
+    .selectFrom('branches')
+    .selectAll()
+    .where('kind', '=', 'branch')
+    .orderBy('repo')
+    .orderBy('name')
   if (repo !== undefined) select = select.where('repo', '=', repo)
   const rows = await select.execute()
   if (rows.length === 0 && repo !== undefined) await getRepo(queries, repo)
@@ -172,6 +194,7 @@ function branchOf(row: StoredBranch): Branch {
     bucket: row.bucket,
     ...(readOnly ? { readOnly: readOnly.message } : {}),
     derived: row.pipeline !== null,
+    batchRules: readBatchRules(row.batch_rules),
   }
 }
 
@@ -193,7 +216,7 @@ export async function readRepos(queries: Queries, only?: RepoName): Promise<read
     bytes: number | null
   }>(
     `SELECT r.name, r.description, r.created_ms, r.default_branch,
-            (SELECT json_group_array(name ORDER BY name) FROM branches WHERE repo = r.name) AS branches,
+            (SELECT json_group_array(name ORDER BY name) FROM branches WHERE repo = r.name AND kind = 'branch') AS branches,
             EXISTS (SELECT 1 FROM branches WHERE repo = r.name AND pipeline IS NOT NULL) AS derived, c.files, c.bytes
      FROM repos AS r LEFT JOIN branches AS b ON b.repo = r.name AND b.name = r.default_branch
      LEFT JOIN commits AS c ON c.id = b.head
@@ -219,14 +242,18 @@ export async function deleteBranch(
   isEmpty: ((branchId: number) => Promise<boolean>) | undefined,
 ): Promise<void> {
   const branch = await tx.get<{ id: number; pipeline: string | null }>(
-    'SELECT id, pipeline FROM branches WHERE repo = ? AND name = ?',
+    "SELECT id, pipeline FROM branches WHERE repo = ? AND name = ? AND kind = 'branch'",
     [at.repo, at.branch],
   )
   if (!branch) throw await missing(tx, at)
   await refuseInUse(tx, [branch.id], `${at.repo}@${at.branch}`)
   if (isEmpty && !(await isEmpty(branch.id))) throw new BranchNotEmpty(at.repo, at.branch)
   await removeBranchRows(tx, branch.id)
-  const rest = await tx.get<{ name: string }>('SELECT name FROM branches WHERE repo = ? ORDER BY id LIMIT 1', [at.repo])
+  // Its open transactions can still be read, and be aborted.
+  const rest = await tx.get<{ name: string }>(
+    "SELECT name FROM branches WHERE repo = ? AND kind = 'branch' ORDER BY id LIMIT 1",
+    [at.repo],
+  )
   if (!rest) return removeRepoRows(tx, at.repo)
   await tx.run('UPDATE repos SET default_branch = ? WHERE name = ? AND default_branch = ?', [
     rest.name,
@@ -237,7 +264,7 @@ export async function deleteBranch(
 
 export async function deleteRepo(tx: Transaction, name: RepoName): Promise<void> {
   if (!(await tx.get('SELECT 1 FROM repos WHERE name = ?', [name]))) throw new RepoNotFound(name)
-  const branches = await tx.all<{ id: number }>('SELECT id FROM branches WHERE repo = ?', [name])
+  const branches = await tx.all<{ id: number }>("SELECT id FROM branches WHERE repo = ? AND kind = 'branch'", [name])
   const ids = branches.map((branch) => branch.id)
   await refuseInUse(tx, ids, `repo ${name}`)
   for (const id of ids) await removeBranchRows(tx, id)
@@ -259,6 +286,15 @@ async function refuseInUse(tx: Transaction, branchIds: readonly number[], what: 
 async function removeBranchRows(tx: Transaction, branchId: number): Promise<void> {
   await tx.run('DELETE FROM parts WHERE upload_id IN (SELECT id FROM uploads WHERE branch_id = ?)', [branchId])
   await tx.run('DELETE FROM uploads WHERE branch_id = ?', [branchId])
+  await tx.run('DELETE FROM rename_tokens WHERE branch_id = ?', [branchId])
+  await tx.run('DELETE FROM scratch WHERE branch_id = ?', [branchId])
+  for (const table of ['version_tags', 'version_access']) {
+    await tx.run(
+      `DELETE FROM ${table} WHERE commit_id IN (
+         SELECT id FROM commits WHERE branch_id = ? AND finished_ms IS NULL AND kind <> 'derived')`,
+      [branchId],
+    )
+  }
   // A batch that was never finished goes with its branch; finished commits stay, others may be computed from them.
   await tx.run(
     // By seq, so that the versions of finished commits are not even looked at.
@@ -274,11 +310,18 @@ async function removeBranchRows(tx: Transaction, branchId: number): Promise<void
   await tx.run("DELETE FROM commits WHERE branch_id = ? AND state IN ('open', 'sealed') AND kind <> 'derived'", [
     branchId,
   ])
+  await tx.run('DELETE FROM hidden_runs WHERE branch_id = ?', [branchId])
+  // Branches that were made from its commits still see what was deleted by then.
+  await tx.run(
+    'DELETE FROM hidden_versions WHERE branch_id = ?1 AND NOT EXISTS (SELECT 1 FROM commits WHERE branch_id = ?1)',
+    [branchId],
+  )
   await tx.run('DELETE FROM branch_inputs WHERE branch_id = ?', [branchId])
   await tx.run('DELETE FROM branches WHERE id = ?', [branchId])
 }
 
 async function removeRepoRows(tx: Transaction, name: RepoName): Promise<void> {
+  await abortAllTransactions(tx, name)
   const waiting = await tx.all<{ pipeline: string }>(
     `SELECT DISTINCT c.pipeline FROM commits AS c INDEXED BY commits_unfinished
      CROSS JOIN provenance AS p ON p.commit_id = c.id AND p.upstream_repo = ?1
@@ -291,10 +334,15 @@ async function removeRepoRows(tx: Transaction, name: RepoName): Promise<void> {
       by,
     })
   }
-  for (const table of ['commit_authors', 'provenance', 'propagations']) {
+  for (const table of ['commit_authors', 'provenance', 'propagations', 'version_tags', 'version_access']) {
     await tx.run(`DELETE FROM ${table} WHERE commit_id IN (SELECT id FROM commits WHERE repo = ?)`, [name])
   }
-  await tx.run('DELETE FROM changes WHERE branch_id IN (SELECT DISTINCT branch_id FROM commits WHERE repo = ?)', [name])
+  for (const table of ['changes', 'hidden_versions']) {
+    await tx.run(`DELETE FROM ${table} WHERE branch_id IN (SELECT DISTINCT branch_id FROM commits WHERE repo = ?)`, [
+      name,
+    ])
+  }
   await tx.run('DELETE FROM commits WHERE repo = ?', [name])
+  await tx.run('DELETE FROM repo_roles WHERE repo = ?', [name])
   await tx.run('DELETE FROM repos WHERE name = ?', [name])
 }

@@ -1,20 +1,25 @@
 import type { Queries } from '../../kernel/index.ts'
-import { ConditionFailed, type Entry, type TreeHash } from '../model/index.ts'
+import { type CommitId, ConditionFailed, type Entry, type TreeHash, type VersionId } from '../model/index.ts'
 import { decodeEntry, decodeLeaf, lookupMany } from '../tree/index.ts'
 import type { WriteConditions } from '../versioning.ts'
 import type { HistoryContext } from './context.ts'
 
 /** What conditions look at. */
-export type Current = Pick<Entry, 'etag' | 'size' | 'modifiedMs'>
+export interface Current extends Pick<Entry, 'etag' | 'size' | 'modifiedMs'> {
+  readonly version: VersionId
+}
 
-export function currentOf(entry: Entry): Current {
-  return { etag: entry.etag, size: entry.size, modifiedMs: entry.modifiedMs }
+export function currentOf(entry: Entry, version: VersionId): Current {
+  return { etag: entry.etag, size: entry.size, modifiedMs: entry.modifiedMs, version }
 }
 
 /** The error of the first condition that does not hold, or undefined. */
 export function refusal(conditions: WriteConditions, current: Current | null): ConditionFailed | undefined {
   const { ifNoneMatch, ifMatch, ifMatchSize, ifMatchModifiedMs } = conditions
-  if (ifNoneMatch === '*' && current) return failed('If-None-Match', 'there is a file of that name already')
+  if (current && (ifNoneMatch === '*' || ifNoneMatch === current.etag)) {
+    return failed('If-None-Match', 'there is a file of that name already')
+  }
+  if (current && isOutOfTime(conditions, current)) return failed('If-Modified-Since', 'it was modified at another time')
   if (ifMatch === undefined && ifMatchSize === undefined && ifMatchModifiedMs === undefined) return undefined
   if (!current) {
     return new ConditionFailed('there is no file of that name', { condition: 'If-Match', missing: true })
@@ -39,14 +44,18 @@ export async function readCurrent(
   branch: { readonly id: number; readonly root: string; readonly folded_seq: number },
   paths: readonly string[],
 ): Promise<Map<string, Current | null>> {
-  const rows = await queries.all<{ path: string; entry: Buffer | null }>(
-    `SELECT c.path, c.entry FROM json_each(?1) AS wanted
+  const rows = await queries.all<{ path: string; entry: Buffer | null; commit: string; seq: number }>(
+    `SELECT c.path, c.entry, coalesce(c.of_commit, c.commit_id) AS "commit", coalesce(c.of_seq, c.seq) AS seq
+     FROM json_each(?1) AS wanted
      CROSS JOIN changes AS c ON c.branch_id = ?2 AND c.seq = (
        SELECT max(seq) FROM changes WHERE branch_id = ?2 AND path = wanted.value AND seq > ?3)`,
     [JSON.stringify(paths), branch.id, branch.folded_seq],
   )
   const found = new Map<string, Current | null>()
-  for (const row of rows) found.set(row.path, row.entry ? currentOf(decodeEntry(row.entry)) : null)
+  for (const row of rows) {
+    const version = { commit: row.commit as CommitId, seq: row.seq }
+    found.set(row.path, row.entry ? currentOf(decodeEntry(row.entry), version) : null)
+  }
   const keys = paths
     .filter((path) => !found.has(path))
     .map((path) => Buffer.from(path))
@@ -54,13 +63,19 @@ export async function readCurrent(
   const items = await lookupMany(nodes, branch.root as TreeHash, keys)
   for (const [index, key] of keys.entries()) {
     const item = items[index]
-    found.set(key.toString(), item ? currentOf(decodeLeaf(item.key, item.value)) : null)
+    const entry = item && decodeLeaf(item.key, item.value)
+    found.set(key.toString(), entry ? currentOf(entry, entry.version) : null)
   }
   return found
 }
 
 function failed(condition: string, why: string): ConditionFailed {
   return new ConditionFailed(`the condition ${condition} does not hold: ${why}`, { condition })
+}
+
+function isOutOfTime({ ifModifiedSinceMs, ifUnmodifiedSinceMs }: WriteConditions, { modifiedMs }: Current): boolean {
+  if (ifModifiedSinceMs !== undefined && seconds(modifiedMs) <= seconds(ifModifiedSinceMs)) return true
+  return ifUnmodifiedSinceMs !== undefined && seconds(modifiedMs) > seconds(ifUnmodifiedSinceMs)
 }
 
 function seconds(ms: number): number {

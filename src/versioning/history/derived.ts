@@ -37,14 +37,14 @@ export class DerivedBranches implements Derived {
 
   async define(
     tx: Transaction,
-    { output, pipeline, inputs }: { output: BranchAddress; pipeline: string; inputs: readonly BranchAddress[] },
+    { output, pipeline, inputs, ...ofRepo }: Parameters<Derived['define']>[1],
   ): Promise<{ readonly commit?: CommitId }> {
     const inputIds: number[] = []
     for (const input of inputs) {
       const { id } = await findBranch(tx, input)
       if (!inputIds.includes(id)) inputIds.push(id)
     }
-    const branch = await this.#claimOutput(tx, output, pipeline)
+    const branch = await this.#claimOutput(tx, output, { pipeline, ...ofRepo })
     await refuseCycle(tx, branch.id, inputIds, output)
     await tx.run('UPDATE branches SET pipeline = ?, paused = 0 WHERE id = ?', [pipeline, branch.id])
     await tx.run('DELETE FROM branch_inputs WHERE branch_id = ?', [branch.id])
@@ -209,8 +209,15 @@ export class DerivedBranches implements Derived {
     return this.#context.treeWork.union({ commit, outputs, base })
   }
 
-  async #claimOutput(tx: Transaction, output: BranchAddress, pipeline: string): Promise<BranchIdentity> {
-    await ensureBranch(tx, output, { nowMs: this.#context.clock.now(), bucket: `${output.branch}.${output.repo}` })
+  async #claimOutput(
+    tx: Transaction,
+    output: BranchAddress,
+    { pipeline, ...ofRepo }: Pick<Parameters<Derived['define']>[1], 'pipeline' | 'owner' | 'repo'>,
+  ): Promise<BranchIdentity> {
+    const { clock, versioned, roles } = this.#context
+    const bucket = `${output.branch}.${output.repo}`
+    await ensureBranch(tx, output, { nowMs: clock.now(), bucket, versioned, ...ofRepo })
+    tx.afterCommit(roles.changed)
     const branch = await findBranch(tx, output)
     const name = `${output.repo}@${output.branch}`
     if (branch.pipeline !== null && branch.pipeline !== pipeline) {

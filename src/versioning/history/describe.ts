@@ -24,6 +24,8 @@ export interface DescribedRow {
   readonly id: string | null
   readonly state: CommitState | null
   readonly pipeline: string | null
+  /** 1: a branch on which versioning was never enabled. */
+  readonly unversioned?: number
 }
 
 /** What response headers are made of. */
@@ -56,13 +58,15 @@ export class Descriptions {
       ...(row.id ? { commit: row.id as CommitId } : {}),
       ...(row.state ? { commitState: row.state } : {}),
       ...(row.pipeline ? { pipeline: row.pipeline } : {}),
+      ...(row.unversioned ? { unversioned: true as const } : {}),
       provenance: row.pipeline && row.id ? await this.#provenanceOf(row.id as CommitId) : [],
     }
   }
 
   async #askBranches(branches: readonly (readonly [string, string])[]): Promise<readonly (DescribedRow | undefined)[]> {
     const rows = await this.#queries.all<DescribedRow & { question: number }>(
-      `SELECT w.key AS question, b.name AS branch, c.id, c.state, b.pipeline FROM json_each(?) AS w
+      `SELECT w.key AS question, b.name AS branch, c.id, c.state, b.pipeline, b.versioned_from IS NULL AS unversioned
+       FROM json_each(?) AS w
        CROSS JOIN branches AS b ON b.repo = w.value ->> 0 AND b.name = w.value ->> 1
        LEFT JOIN commits AS c ON c.id = ${SHOWN_COMMIT}`,
       [JSON.stringify(branches)],

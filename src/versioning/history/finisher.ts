@@ -156,8 +156,9 @@ export class Finisher {
   async #noteProgress(commit: Unfinished, folded: Tree, toSeq: number): Promise<void> {
     await this.#context.db.write(async (tx) => {
       const changed = await tx.run(
-        "UPDATE commits SET root = ?, files = ?, bytes = ?, folded_seq = ? WHERE id = ? AND folded_seq = ? AND state IN ('open', 'sealed')",
-        [folded.root, folded.files, folded.bytes, toSeq, commit.id, commit.folded_seq],
+        // A transaction's commit moves to its branch, where its changes have other numbers.
+        "UPDATE commits SET root = ?, files = ?, bytes = ?, folded_seq = ? WHERE id = ? AND branch_id = ? AND folded_seq = ? AND state IN ('open', 'sealed')",
+        [folded.root, folded.files, folded.bytes, toSeq, commit.id, commit.branch_id, commit.folded_seq],
       )
       if (changed === 0) return
       // Not if a restore has moved the view past these changes meanwhile.
@@ -175,8 +176,8 @@ export class Finisher {
     await db.write(async (tx) => {
       const changed = await tx.run(
         `UPDATE commits SET state = 'finished', root = ?, files = ?, bytes = ?, folded_seq = last_seq, finished_ms = ?
-         WHERE id = ? AND state = 'sealed'`,
-        [commit.root, commit.files, commit.bytes, clock.now(), commit.id],
+         WHERE id = ? AND branch_id = ? AND state = 'sealed'`,
+        [commit.root, commit.files, commit.bytes, clock.now(), commit.id, commit.branch_id],
       )
       if (changed === 0) return
       await tx.run('UPDATE branches SET head = ? WHERE id = ?', [commit.id, commit.branch_id])

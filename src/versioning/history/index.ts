@@ -1,4 +1,6 @@
+export { setBatchRules } from './batch-store.ts'
 export { Batches } from './batches.ts'
+export { StoredBranchSettings } from './branch-settings.ts'
 export {
   controlReason,
   createRepo,
@@ -9,7 +11,6 @@ export {
   getRepo,
   listBranches,
   readRepos,
-  writableBranch,
 } from './branches.ts'
 export { getCommit, listCommits, provenanceOf, subvenanceOf } from './commits.ts'
 export type { HistoryContext } from './context.ts'
@@ -18,11 +19,19 @@ export { discardRefused } from './discard.ts'
 export { ChangeSignal } from './events.ts'
 export { Finisher } from './finisher.ts'
 export { flushCommits } from './flush.ts'
+export { measureHistory } from './metrics.ts'
+export { OpenCommits } from './open-commits.ts'
+export { renamedBefore, renameFile } from './rename.ts'
+export { RepoRoles } from './repo-roles.ts'
 export { findCommit, resolveRevision, resolveTarget } from './resolve.ts'
 export { restoreBranch } from './restore.ts'
 export { versioningMigrations } from './schema.ts'
-export { openBatch, sealOpenBatch } from './seal.ts'
-export { type ChangeOutcome, type ChangeRequest, Staging } from './staging.ts'
+export { StoredSharing } from './sharing.ts'
+export { type ChangeOutcome, type ChangeRequest, type GroupWritten, Staging } from './staging.ts'
+export { Sweeper } from './sweeper.ts'
+export { VersionTags } from './tags.ts'
+export { BranchTransactions } from './transactions.ts'
 export { startTreeWork, type TreeWork } from './tree-work.ts'
 export { BranchUploads } from './uploads.ts'
+export { StoredVersions } from './versions.ts'
 export { Views } from './views.ts'

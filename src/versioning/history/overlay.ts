@@ -18,6 +18,8 @@ interface StagedRow {
   readonly commit_id: string
   readonly path: string
   readonly entry: Buffer | null
+  readonly of_commit: string | null
+  readonly of_seq: number | null
 }
 
 /** The newest staged change of each path in (foldedSeq, lastSeq], sorted by path. Never written to once made. */
@@ -47,7 +49,7 @@ export class Overlays {
       from === view.lastSeq
         ? []
         : await queries.all<StagedRow>(
-            'SELECT seq, commit_id, path, entry FROM changes WHERE branch_id = ? AND seq > ? AND seq <= ? ORDER BY seq',
+            'SELECT seq, commit_id, path, entry, of_commit, of_seq FROM changes WHERE branch_id = ? AND seq > ? AND seq <= ? ORDER BY seq',
             [view.branchId, from, view.lastSeq],
           )
     const overlay = extend(kept, fresh, view)
@@ -123,9 +125,10 @@ class StagedCursor implements OverlayCursor {
 }
 
 /** A change row as the tree takes it. */
-export function stagedChange(key: Buffer, row: Pick<StagedRow, 'seq' | 'commit_id' | 'entry'>): TreeChange {
+export function stagedChange(key: Buffer, row: Omit<StagedRow, 'path'>): TreeChange {
   if (!row.entry) return { key, item: null }
   const { size } = decodeEntry(row.entry)
-  const value = encodeLeaf({ commit: row.commit_id as CommitId, seq: row.seq }, row.entry)
+  const commit = (row.of_commit ?? row.commit_id) as CommitId
+  const value = encodeLeaf({ commit, seq: row.of_seq ?? row.seq }, row.entry)
   return { key, item: { key, size, value } }
 }

@@ -6,10 +6,13 @@ import {
   CommitNotFound,
   type CommitRef,
   isCommitPrefix,
+  isTransactionName,
   parseBranchName,
   type RepoName,
   RepoNotFound,
+  splitTransaction,
   type Target,
+  transactionBranch,
 } from '../model/index.ts'
 import { missing } from './branches.ts'
 import { unavailable } from './commits.ts'
@@ -30,6 +33,7 @@ interface Candidate {
  * stand for a branch and a commit at once.
  */
 export async function resolveTarget(queries: Queries, repo: RepoName, name: string | undefined): Promise<Target> {
+  if (name !== undefined && isTransactionName(name)) return resolveTransaction(queries, repo, name)
   if (name === undefined) {
     const row = await queries.get<{ default_branch: string }>('SELECT default_branch FROM repos WHERE name = ?', [repo])
     if (!row) throw new RepoNotFound(repo)
@@ -39,6 +43,15 @@ export async function resolveTarget(queries: Queries, repo: RepoName, name: stri
   const { commit, via } = await findInRepo(queries, repo, name)
   if (commit.state !== 'finished') throw unavailable(commit, via)
   return { kind: 'commit', repo, commit: commit.id as CommitId }
+}
+
+/** `tx-<name>` is on the default branch. */
+async function resolveTransaction(queries: Queries, repo: RepoName, text: string): Promise<Target> {
+  const { name, onto } = splitTransaction(text)
+  if (onto !== undefined) return { kind: 'branch', repo, branch: transactionBranch(name, onto) }
+  const target = await resolveTarget(queries, repo, undefined)
+  if (target.kind !== 'branch') throw new RepoNotFound(repo)
+  return { kind: 'branch', repo, branch: transactionBranch(name, target.branch) }
 }
 
 /** A commit of the repo by its own id, else the one that another repo's commit led to. */

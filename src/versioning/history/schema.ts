@@ -5,7 +5,9 @@ import { contentSchema } from '../content/index.ts'
 /** Rows as the queries of this folder see them. Hashes and ids are lower-case hex text, times are ms since 1970, flags 0 and 1. */
 export interface Tables {
   store: { key: string; value: Buffer }
-  repos: { name: string; description: string; created_ms: number; default_branch: string }
+  /** `owner`: the canonical id of who made it; null: the root user. */
+  repos: { name: string; description: string; created_ms: number; default_branch: string; owner: string | null }
+  repo_roles: { repo: string; user: string; role: string }
   branches: BranchRow
   branch_inputs: { branch_id: number; input_branch_id: number; position: number }
   commits: CommitRow & { number: Generated<number> }
@@ -13,9 +15,12 @@ export interface Tables {
   provenance: ProvenanceRow
   propagations: { commit_id: string; origin_id: string }
   changes: ChangeRow
-  hidden_versions: { branch_id: number; commit_id: string; seq: number; path: string }
+  hidden_versions: { branch_id: number; commit_id: string; seq: number; path: string; at_seq: number }
+  hidden_runs: { branch_id: number; segment_id: number; path: string; high: number; low: number }
   version_tags: { commit_id: string; seq: number; tags: string }
-  scratch: { branch_id: number; path: string; at_ms: number; entry: Buffer }
+  version_access: { commit_id: string; seq: number; access: string }
+  scratch: { branch_id: number; path: string; area: string; at_ms: number; entry: Buffer }
+  dropped_changes: { branch_id: number }
   uploads: UploadRow
   parts: PartRow
 }
@@ -47,12 +52,16 @@ export interface BranchRow {
   base_commit: string | null
   /** Changes above this seq are shown with version ids, those up to it as `null`; null: versioning was never enabled. */
   versioned_from: Generated<number | null>
+  /** The commit that holds what was there when versioning was enabled: the `null` versions. Null: enabled from the beginning, or never. */
+  unversioned: string | null
   /** JSON of the batch rules that differ from the server's. */
   batch_rules: string | null
   /** JSON of the bucket's CORS rules. */
   cors: string | null
   /** JSON of the bucket's own tags. */
   tags: string | null
+  /** Who besides its users may use it; null: nobody. */
+  access: Generated<string | null>
 }
 
 export interface ChangeRow {
@@ -99,6 +108,8 @@ export interface CommitRow {
   pipeline: string | null
   /** JSON of a CommitFailure. */
   failure: string | null
+  /** The transaction that it was written in, as `tx-<name>.<branch>`, once that is finished. */
+  made_by: string | null
 }
 
 export interface ProvenanceRow {
@@ -117,6 +128,8 @@ export interface UploadRow {
   algorithm: string | null
   type: string | null
   author: string | null
+  /** The canonical id of the author. */
+  initiator: string | null
   created_ms: number
   state: 'open' | 'completed'
   /** JSON of what Complete answered, so that asked again it answers the same. */
@@ -124,6 +137,8 @@ export interface UploadRow {
   completed_ms: number | null
   /** JSON of the tags that the object gets. */
   tags: string | null
+  /** Who besides the users may read the object. */
+  access: string | null
 }
 
 export interface PartRow {
@@ -245,11 +260,19 @@ const history: readonly string[] = [
 
 /** S3's versions, tags and bucket settings; transactions; scratch files. */
 const endpoint: readonly string[] = [
+  'ALTER TABLE repos ADD COLUMN owner TEXT',
+  // By canonical id; they go with their repo, so that one made again under its name starts without.
+  `CREATE TABLE repo_roles (
+    repo TEXT NOT NULL, user TEXT NOT NULL, role TEXT NOT NULL CHECK (role IN ('reader', 'writer', 'owner')),
+    PRIMARY KEY (user, repo)
+  ) WITHOUT ROWID`,
+  'CREATE INDEX repo_roles_by_repo ON repo_roles (repo)',
   "ALTER TABLE branches ADD COLUMN kind TEXT NOT NULL DEFAULT 'branch' CHECK (kind IN ('branch', 'transaction'))",
   'ALTER TABLE branches ADD COLUMN onto INTEGER',
   'ALTER TABLE branches ADD COLUMN base_commit TEXT',
   // Stores of before version 2 showed every change with its id.
   'ALTER TABLE branches ADD COLUMN versioned_from INTEGER DEFAULT 0',
+  'ALTER TABLE branches ADD COLUMN unversioned TEXT',
   'ALTER TABLE branches ADD COLUMN batch_rules TEXT',
   'ALTER TABLE branches ADD COLUMN cors TEXT',
   'ALTER TABLE branches ADD COLUMN tags TEXT',
@@ -258,17 +281,43 @@ const endpoint: readonly string[] = [
   'ALTER TABLE changes ADD COLUMN listed INTEGER NOT NULL DEFAULT 1',
   'ALTER TABLE changes ADD COLUMN conditional INTEGER NOT NULL DEFAULT 0',
   'ALTER TABLE uploads ADD COLUMN tags TEXT',
-  // Deleted by their id in this branch; the change rows and the commits stay.
+  'ALTER TABLE uploads ADD COLUMN initiator TEXT',
+  // Newest first, as versions are listed: so that a page is read in order.
+  'DROP INDEX changes_by_path',
+  'CREATE INDEX changes_by_path ON changes (branch_id, path, seq DESC)',
+  'CREATE INDEX changes_by_other_id ON changes (branch_id, of_commit, of_seq) WHERE of_commit IS NOT NULL AND listed = 1',
+  // Deleted by their id in this branch; the change rows and the commits stay. Commits that end below `at_seq` know nothing of it.
   `CREATE TABLE hidden_versions (
-    branch_id INTEGER NOT NULL, commit_id TEXT NOT NULL, seq INTEGER NOT NULL, path TEXT NOT NULL,
+    branch_id INTEGER NOT NULL, commit_id TEXT NOT NULL, seq INTEGER NOT NULL, path TEXT NOT NULL, at_seq INTEGER NOT NULL,
     PRIMARY KEY (branch_id, path, commit_id, seq)
+  ) WITHOUT ROWID`,
+  // Those that follow one another in the changes of one branch, to be jumped over.
+  `CREATE TABLE hidden_runs (
+    branch_id INTEGER NOT NULL, segment_id INTEGER NOT NULL, path TEXT NOT NULL, high INTEGER NOT NULL, low INTEGER NOT NULL,
+    PRIMARY KEY (branch_id, segment_id, path, high)
   ) WITHOUT ROWID`,
   'CREATE TABLE version_tags (commit_id TEXT NOT NULL, seq INTEGER NOT NULL, tags TEXT NOT NULL, PRIMARY KEY (commit_id, seq)) WITHOUT ROWID',
   // What jobs leave behind them on the way (`_temporary/` and its like): readable, and outside commits and versions.
   `CREATE TABLE scratch (
-    branch_id INTEGER NOT NULL, path TEXT NOT NULL, at_ms INTEGER NOT NULL, entry BLOB NOT NULL, PRIMARY KEY (branch_id, path)
+    branch_id INTEGER NOT NULL, path TEXT NOT NULL, area TEXT NOT NULL, at_ms INTEGER NOT NULL, entry BLOB NOT NULL,
+    PRIMARY KEY (branch_id, path)
   ) WITHOUT ROWID`,
-  'CREATE INDEX scratch_by_time ON scratch (at_ms)',
+  'CREATE INDEX scratch_by_area ON scratch (branch_id, area, at_ms)',
+  // The transaction that made a commit of a branch, so that finishing it asked again is known.
+  'ALTER TABLE commits ADD COLUMN made_by TEXT',
+  'CREATE INDEX commits_by_transaction ON commits (repo, made_by) WHERE made_by IS NOT NULL',
+  // Branches (of ended transactions) whose changes are removed bit by bit.
+  'CREATE TABLE dropped_changes (branch_id INTEGER PRIMARY KEY) WITHOUT ROWID',
+  // Who besides its users may use a branch or a version; null: nobody.
+  'ALTER TABLE branches ADD COLUMN access TEXT',
+  'ALTER TABLE uploads ADD COLUMN access TEXT',
+  'CREATE TABLE version_access (commit_id TEXT NOT NULL, seq INTEGER NOT NULL, access TEXT NOT NULL, PRIMARY KEY (commit_id, seq)) WITHOUT ROWID',
+  // Renames that were done under a token, so that one asked again is not done twice.
+  `CREATE TABLE rename_tokens (
+    branch_id INTEGER NOT NULL, token TEXT NOT NULL, source TEXT NOT NULL, path TEXT NOT NULL,
+    commit_id TEXT NOT NULL, seq INTEGER NOT NULL, at_ms INTEGER NOT NULL, PRIMARY KEY (branch_id, token)
+  ) WITHOUT ROWID`,
+  'CREATE INDEX rename_tokens_by_time ON rename_tokens (at_ms)',
 ]
 
 /** The metadata of repos, branches, commits and content. */

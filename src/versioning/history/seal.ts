@@ -20,7 +20,7 @@ export async function openBatch(
   )
 }
 
-/** Seals the open batch of a branch, if there is one; from here its changes and its parent are fixed. */
+/** Seals the open batch of a branch, if there is one; from here its changes and its parent are fixed. Never that of a transaction. */
 export async function sealOpenBatch(
   tx: Transaction,
   branchId: number,
@@ -28,7 +28,7 @@ export async function sealOpenBatch(
 ): Promise<CommitId | undefined> {
   const open = await tx.get<{ id: string }>(
     `SELECT c.id FROM branches AS b JOIN commits AS c ON c.id = b.open_commit
-     WHERE b.id = ? AND c.state = 'open' AND (c.pinned = 0 OR ?)`,
+     WHERE b.id = ? AND b.kind = 'branch' AND c.state = 'open' AND (c.pinned = 0 OR ?)`,
     [branchId, options.includePinned ? 1 : 0],
   )
   if (!open) return undefined

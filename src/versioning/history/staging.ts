@@ -1,10 +1,22 @@
+import { setImmediate as endOfTurn } from 'node:timers/promises'
 import { Corrupt, DomainError, InvalidInput, KIB, StorageFull, type Transaction } from '../../kernel/index.ts'
-import { type BranchId, BranchNotFound, type CommitId, type Entry, type Path, type VersionId } from '../model/index.ts'
+import {
+  type BranchId,
+  BranchMoved,
+  BranchNotFound,
+  type CommitId,
+  type Entry,
+  NO_VERSION,
+  type Path,
+  succeededFolder,
+  type VersionId,
+} from '../model/index.ts'
 import { encodeEntry } from '../tree/index.ts'
 import type { BranchAddress, ChangeResult, ChunkPlace, WriteConditions } from '../versioning.ts'
 import { controlReason, readOnlyReason } from './branches.ts'
 import { type Current, currentOf, readCurrent, refusal } from './conditions.ts'
 import type { HistoryContext } from './context.ts'
+import { ScratchGroup } from './scratch.ts'
 import { openBatch } from './seal.ts'
 
 /** Changes in one transaction at most: longer groups only make everybody wait for the slowest. */
@@ -14,6 +26,8 @@ const MAX_ENTRY_BYTES = 16 * KIB
 /** Commits whose authors are remembered as written; a hint that saves a statement, nothing more. */
 const MAX_REMEMBERED_AUTHORS = 1024
 
+const noAreas: ReadonlySet<string> = new Set()
+
 /** One PUT or DELETE on its way into a branch. */
 export interface ChangeRequest {
   readonly path: Path
@@ -21,6 +35,8 @@ export interface ChangeRequest {
   readonly entry: Entry | null
   readonly chunks: readonly ChunkPlace[]
   readonly conditions?: WriteConditions | undefined
+  /** Only if this is what the path holds now; BranchMoved otherwise. */
+  readonly onVersion?: VersionId
   readonly author?: string | undefined
   /**
    * Runs in the same transaction, before the change is written under this version; a throw refuses this change alone, so it must check before it
@@ -45,6 +61,7 @@ interface EncodedRequest extends ChangeRequest {
 interface Unit {
   readonly at: BranchAddress
   readonly requests: readonly EncodedRequest[]
+  readonly together: boolean
   readonly resolve: (outcomes: readonly ChangeOutcome[]) => void
   readonly reject: (error: unknown) => void
 }
@@ -54,8 +71,17 @@ export interface GroupWritten {
   readonly at: BranchAddress
   readonly branch: BranchId
   readonly commit: CommitId
+  /** Zero if only scratch files were written: then there need be no batch. */
   readonly changes: number
   readonly unfolded: number
+  /** A transaction is sealed by nobody but who finishes it. */
+  readonly transaction: boolean
+  /** Scratch folders that were written to. */
+  readonly scratch: ReadonlySet<string>
+  /** Scratch folders in which nothing is left. */
+  readonly emptied: readonly string[]
+  /** Folders whose jobs say that they ended well. */
+  readonly succeeded: readonly string[]
 }
 
 interface BranchState {
@@ -65,6 +91,22 @@ interface BranchState {
   readonly last_seq: number
   readonly open_commit: string | null
   readonly pipeline: string | null
+  readonly kind: 'branch' | 'transaction'
+  readonly versioned_from: number | null
+}
+
+/** What a group does to one branch, before it is written. */
+interface Group {
+  readonly branch: BranchState
+  /** What the paths hold, as far as it is asked about; each change is decided by what the ones before it leave. */
+  readonly current: Map<string, Current | null>
+  readonly scratch: ScratchGroup | undefined
+  readonly commit: CommitId
+  readonly nowMs: number
+  readonly rows: [seq: number, path: string, atMs: number, entry: string | null, conditional: 0 | 1][]
+  readonly succeeded: string[]
+  readonly chunks: ChunkPlace[]
+  readonly authors: Set<string>
 }
 
 /**
@@ -83,12 +125,49 @@ export class Staging {
     this.#onWritten = onWritten
   }
 
-  /** All in one transaction; each is refused or done by itself. Rejects if the branch can't be written or the store is full. */
-  submit(at: BranchAddress, requests: readonly ChangeRequest[]): Promise<readonly ChangeOutcome[]> {
+  /**
+   * All in one transaction; each is refused or done by itself, or with `together` all of them or none (of which only the first may
+   * have a `within`). Rejects if the branch can't be written or the store is full.
+   */
+  submit(
+    at: BranchAddress,
+    requests: readonly ChangeRequest[],
+    { together = false } = {},
+  ): Promise<readonly ChangeOutcome[]> {
     return new Promise((resolve, reject) => {
-      this.#queue.push({ at, requests: requests.map(encoded), resolve, reject })
+      this.#queue.push({ at, requests: requests.map(encoded), together, resolve, reject })
       this.#running ??= this.#run()
     })
+  }
+
+  /** The same as part of the caller's transaction. Throws where `submit` rejects. */
+  async submitWithin(
+    tx: Transaction,
+    at: BranchAddress,
+    requests: readonly ChangeRequest[],
+  ): Promise<readonly ChangeOutcome[]> {
+    const settle: (() => void)[] = []
+    const written: GroupWritten[] = []
+    let answer: (() => readonly ChangeOutcome[]) | undefined
+    const unit: Unit = {
+      at,
+      requests: requests.map(encoded),
+      together: false,
+      resolve: (outcomes) => {
+        answer = () => outcomes
+      },
+      reject: (error) => {
+        answer = () => {
+          throw error
+        }
+      },
+    }
+    await this.#writeBranch(tx, [unit], settle, written)
+    for (const done of settle) done()
+    tx.afterCommit(() => {
+      for (const group of written) this.#onWritten(group)
+    })
+    return answer!()
   }
 
   /** Resolves when nothing is queued. */
@@ -98,6 +177,8 @@ export class Staging {
 
   async #run(): Promise<void> {
     try {
+      // Requests whose bytes became durable in one flush come one after the other: the rest of this turn joins the first group.
+      await endOfTurn()
       while (this.#queue.length > 0) await this.#writeGroup(this.#takeGroup())
     } finally {
       this.#running = undefined
@@ -139,7 +220,7 @@ export class Staging {
   ): Promise<void> {
     const at = units[0]!.at
     const branch = await tx.get<BranchState>(
-      'SELECT id, root, folded_seq, last_seq, open_commit, pipeline FROM branches WHERE repo = ? AND name = ?',
+      'SELECT id, root, folded_seq, last_seq, open_commit, pipeline, kind, versioned_from FROM branches WHERE repo = ? AND name = ?',
       [at.repo, at.branch],
     )
     const refused = branch ? readOnlyReason(at, branch) : new BranchNotFound(at.repo, at.branch)
@@ -149,50 +230,87 @@ export class Staging {
     }
     const requests = units.flatMap((unit) => unit.requests)
     const current = await this.#currentEntries(tx, branch, requests)
-    const commit = (branch.open_commit ?? this.#context.newCommitId()) as CommitId
-    let seq = branch.last_seq
-    const rows: [number, string, number, string | null][] = []
-    const nowMs = this.#context.clock.now()
-    const chunks: ChunkPlace[] = []
-    const authors = new Set<string>()
+    const scratch = await ScratchGroup.open(tx, branch.id, requests, current)
+    const group: Group = {
+      branch,
+      current,
+      scratch,
+      commit: (branch.open_commit ?? this.#context.newCommitId()) as CommitId,
+      nowMs: this.#context.clock.now(),
+      rows: [],
+      succeeded: [],
+      chunks: [],
+      authors: new Set(),
+    }
     for (const unit of units) {
-      const outcomes: ChangeOutcome[] = []
-      for (const request of unit.requests) {
-        const before = current.get(request.path)
-        const version = { commit, seq: seq + 1 }
-        const error = await this.#check(tx, branch.id as BranchId, request, before, version)
-        if (error) {
-          outcomes.push({ kind: 'refused', error })
-          continue
-        }
-        seq++
-        const modifiedMs = request.entry?.modifiedMs ?? nowMs
-        rows.push([seq, request.path, modifiedMs, request.encoded])
-        for (const chunk of request.chunks) chunks.push(chunk)
-        if (request.author) authors.add(request.author)
-        current.set(request.path, request.entry ? currentOf(request.entry) : null)
-        const existed = before !== null && before !== undefined
-        outcomes.push({ kind: 'done', staged: { version, commit, modifiedMs, existed } })
-      }
+      const outcomes = await this.#gather(tx, group, unit)
       settle.push(() => unit.resolve(outcomes))
     }
-    if (rows.length === 0) return
+    const done = await this.#store(tx, group)
+    if (done) written.push({ at, ...done })
+  }
+
+  /** Decides the changes of one unit, in order, each by what the ones before it leave. */
+  async #gather(tx: Transaction, group: Group, unit: Unit): Promise<readonly ChangeOutcome[]> {
+    const { branch, current, scratch, nowMs, rows } = group
+    const outcomes: ChangeOutcome[] = []
+    let failure = unit.together ? firstRefusal(unit.requests, current) : undefined
+    for (const request of unit.requests) {
+      const before = current.get(request.path)
+      const isScratch = scratch?.takes(request) ?? false
+      const seq = branch.last_seq + rows.length + 1
+      const version = isScratch ? NO_VERSION : { commit: group.commit, seq }
+      const error = failure ?? (await this.#check(tx, branch.id as BranchId, request, before, version))
+      if (error) {
+        if (unit.together) failure = error
+        outcomes.push({ kind: 'refused', error })
+        continue
+      }
+      const modifiedMs = request.entry?.modifiedMs ?? nowMs
+      scratch?.add(request.path, nowMs, request.encoded)
+      if (!isScratch) {
+        rows.push([seq, request.path, modifiedMs, request.encoded, request.conditions ? 1 : 0])
+        if (request.author) group.authors.add(request.author)
+        const folder = request.entry ? succeededFolder(request.path) : undefined
+        if (folder !== undefined) group.succeeded.push(folder)
+      }
+      for (const chunk of request.chunks) group.chunks.push(chunk)
+      current.set(request.path, request.entry ? currentOf(request.entry, version) : null)
+      const existed = before !== null && before !== undefined
+      const unversioned = branch.versioned_from === null ? { unversioned: true as const } : undefined
+      outcomes.push({ kind: 'done', staged: { version, commit: version.commit, modifiedMs, existed, ...unversioned } })
+    }
+    return outcomes
+  }
+
+  /** Writes what was gathered; undefined if that is nothing. */
+  async #store(tx: Transaction, group: Group): Promise<Omit<GroupWritten, 'at'> | undefined> {
+    const { branch, commit, scratch, nowMs, rows, chunks, authors } = group
     if (chunks.length > 0) await this.#context.content.publish(tx, chunks)
-    if (!branch.open_commit) await openBatch(tx, branch.id, commit, { nowMs })
-    await tx.run('UPDATE branches SET last_seq = ? WHERE id = ?', [seq, branch.id])
-    await tx.run(
-      `INSERT INTO changes (branch_id, seq, commit_id, path, at_ms, entry)
-       SELECT ?, value ->> 0, ?, value ->> 1, value ->> 2, unhex(value ->> 3) FROM json_each(?)`,
-      [branch.id, commit, JSON.stringify(rows)],
-    )
-    await this.#noteAuthors(tx, commit, authors)
-    written.push({
-      at,
+    const emptied = (await scratch?.write(tx)) ?? []
+    const areas = scratch?.areas ?? noAreas
+    if (rows.length === 0 && areas.size === 0 && emptied.length === 0) return undefined
+    const seq = branch.last_seq + rows.length
+    const done = {
       branch: branch.id as BranchId,
       commit,
       changes: rows.length,
       unfolded: seq - branch.folded_seq,
-    })
+      transaction: branch.kind === 'transaction',
+      scratch: areas,
+      emptied,
+      succeeded: group.succeeded,
+    }
+    if (rows.length === 0) return done
+    if (!branch.open_commit) await openBatch(tx, branch.id, commit, { nowMs })
+    await tx.run('UPDATE branches SET last_seq = ? WHERE id = ?', [seq, branch.id])
+    await tx.run(
+      `INSERT INTO changes (branch_id, seq, commit_id, path, at_ms, entry, conditional)
+       SELECT ?, value ->> 0, ?, value ->> 1, value ->> 2, unhex(value ->> 3), value ->> 4 FROM json_each(?)`,
+      [branch.id, commit, JSON.stringify(rows)],
+    )
+    await this.#noteAuthors(tx, commit, authors)
+    return done
   }
 
   async #check(
@@ -202,7 +320,7 @@ export class Staging {
     before: Current | null | undefined,
     version: VersionId,
   ): Promise<Error | undefined> {
-    const refused = controlReason(request.path) ?? (request.conditions && refusal(request.conditions, before ?? null))
+    const refused = refusalOf(request, before ?? null)
     if (refused || !request.within) return refused
     try {
       await request.within(tx, branch, version)
@@ -221,7 +339,9 @@ export class Staging {
     requests: readonly ChangeRequest[],
   ): Promise<Map<string, Current | null>> {
     const wanted = new Set<string>()
-    for (const { path, entry, conditions } of requests) if (conditions || entry === null) wanted.add(path)
+    for (const { path, entry, conditions, onVersion } of requests) {
+      if (conditions || onVersion || entry === null) wanted.add(path)
+    }
     if (wanted.size === 0) return new Map()
     return readCurrent(tx, this.#context, branch, [...wanted])
   }
@@ -238,6 +358,28 @@ export class Staging {
       this.#authors.set(commit, new Set([...known, ...fresh]))
     })
   }
+}
+
+/** Why a change can't be made, by what its path holds now. */
+function refusalOf(request: ChangeRequest, current: Current | null): Error | undefined {
+  const { path, conditions, onVersion } = request
+  const refused = controlReason(path) ?? (conditions && refusal(conditions, current))
+  if (refused || !onVersion) return refused
+  const { commit, seq } = current?.version ?? {}
+  if (commit === onVersion.commit && seq === onVersion.seq) return undefined
+  return new BranchMoved(`${path} was replaced meanwhile; look at it again`, { path })
+}
+
+/** Changes that are made together have different paths: none of them changes what another is decided by. */
+function firstRefusal(
+  requests: readonly ChangeRequest[],
+  current: ReadonlyMap<string, Current | null>,
+): Error | undefined {
+  for (const request of requests) {
+    const refused = refusalOf(request, current.get(request.path) ?? null)
+    if (refused) return refused
+  }
+  return undefined
 }
 
 function encoded(request: ChangeRequest): EncodedRequest {

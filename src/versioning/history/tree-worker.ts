@@ -78,8 +78,8 @@ async function fold(
   nodes: NodeStore,
   { branchId, base, fromSeq, toSeq }: Extract<TreeRequest, { kind: 'fold' }>,
 ): Promise<FoldResult> {
-  const rows = await database.all<{ seq: number; commit_id: string; path: string; entry: Buffer | null }>(
-    'SELECT seq, commit_id, path, entry FROM changes WHERE branch_id = ? AND seq > ? AND seq <= ? ORDER BY seq',
+  const rows = await database.all<Parameters<typeof stagedChange>[1] & { path: string }>(
+    'SELECT seq, commit_id, path, entry, of_commit, of_seq FROM changes WHERE branch_id = ? AND seq > ? AND seq <= ? ORDER BY seq',
     [branchId, fromSeq, toSeq],
   )
   const newest = new Map<string, (typeof rows)[number]>()

@@ -3,6 +3,7 @@ import { MAX_LIST_KEYS, MAX_PARTS, MIN_PART_BYTES, type Transaction } from '../.
 import {
   type Attributes,
   type BranchId,
+  type CannedAccess,
   type Checksum,
   type CommitId,
   type Entry,
@@ -28,10 +29,17 @@ import { controlReason, missing, writableBranch } from './branches.ts'
 import type { HistoryContext } from './context.ts'
 import { discardRefused } from './discard.ts'
 import type { PartRow, UploadRow } from './schema.ts'
+import type { StoredSharing } from './sharing.ts'
 import type { Staging } from './staging.ts'
+import { readTags, type VersionTags, writeTags } from './tags.ts'
 
 type CompleteInput = Parameters<Uploads['complete']>[3]
 type Completed = Awaited<ReturnType<Uploads['complete']>>
+
+/** With what its branch shows of versions. */
+interface FoundUpload extends UploadRow {
+  readonly unversioned: number
+}
 
 interface ChangeInput {
   readonly entry: Entry
@@ -39,7 +47,15 @@ interface ChangeInput {
   readonly id: string
   readonly named: string
   readonly author: string | undefined
+  readonly tags: UploadInfo['tags'] | undefined
+  readonly access: UploadInfo['access'] | undefined
   readonly conditions: WriteConditions | undefined
+}
+
+/** What stands beside the tree, and is written with the change. */
+interface Beside {
+  readonly tags: VersionTags
+  readonly sharing: StoredSharing
 }
 
 /** How long a Complete that is asked again gets its first answer. */
@@ -52,11 +68,13 @@ export class BranchUploads implements Uploads {
   readonly #context: HistoryContext
   readonly #staging: Staging
   readonly #batches: Batches
+  readonly #beside: Beside
 
-  constructor(context: HistoryContext, staging: Staging, batches: Batches) {
+  constructor(context: HistoryContext, staging: Staging, batches: Batches, beside: Beside) {
     this.#context = context
     this.#staging = staging
     this.#batches = batches
+    this.#beside = beside
   }
 
   async create(at: BranchAddress, input: Parameters<Uploads['create']>[1]): Promise<UploadInfo> {
@@ -67,8 +85,8 @@ export class BranchUploads implements Uploads {
     await db.write(async (tx) => {
       const { id: branchId } = await writableBranch(tx, at)
       await tx.run(
-        `INSERT INTO uploads (id, branch_id, path, attributes, algorithm, type, author, created_ms, state)
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?, 'open')`,
+        `INSERT INTO uploads (id, branch_id, path, attributes, algorithm, type, author, initiator, created_ms, tags, access, state)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'open')`,
         [
           info.id,
           branchId,
@@ -77,7 +95,10 @@ export class BranchUploads implements Uploads {
           info.checksumAlgorithm ?? null,
           info.checksumType ?? null,
           info.author ?? null,
+          info.initiator ?? null,
           info.createdMs,
+          info.tags ? writeTags(info.tags) : null,
+          info.access ?? null,
         ],
       )
     })
@@ -190,6 +211,8 @@ export class BranchUploads implements Uploads {
       id,
       named,
       author: upload.author,
+      tags: upload.tags,
+      access: upload.access,
       conditions: input.conditions,
     })
     this.#batches.uploadEnded(at, id)
@@ -241,6 +264,8 @@ export class BranchUploads implements Uploads {
       )
       if (open === 0) throw notFound(id)
       await tx.run('DELETE FROM parts WHERE upload_id = ?', [id])
+      if (input.tags) await this.#beside.tags.write(tx, version, input.tags)
+      if (input.access) await this.#beside.sharing.write(tx, version, input.access)
       await tx.run(
         `DELETE FROM uploads WHERE id IN (
            SELECT id FROM uploads WHERE completed_ms < ? ORDER BY completed_ms LIMIT ${FORGET_AT_ONCE})`,
@@ -251,8 +276,8 @@ export class BranchUploads implements Uploads {
       { path, entry, chunks: staged.chunks, conditions: input.conditions, author: input.author, within },
     ])
     if (outcome!.kind === 'refused') throw outcome!.error
-    const { version, commit, modifiedMs } = outcome!.staged
-    return { version, commit, modifiedMs }
+    const { existed: _existed, ...change } = outcome!.staged
+    return change
   }
 
   async #namedParts(id: string, named: CompleteInput['parts']): Promise<readonly PartRow[]> {
@@ -285,9 +310,9 @@ export class BranchUploads implements Uploads {
     return parts
   }
 
-  async #row(at: BranchAddress, path: Path, id: string, state?: 'open'): Promise<UploadRow> {
-    const row = await this.#context.db.get<UploadRow>(
-      `SELECT u.* FROM uploads AS u JOIN branches AS b ON b.id = u.branch_id
+  async #row(at: BranchAddress, path: Path, id: string, state?: 'open'): Promise<FoundUpload> {
+    const row = await this.#context.db.get<FoundUpload>(
+      `SELECT u.*, b.versioned_from IS NULL AS unversioned FROM uploads AS u JOIN branches AS b ON b.id = u.branch_id
        WHERE u.id = ? AND u.path = ? AND b.repo = ? AND b.name = ?`,
       [id, path, at.repo, at.branch],
     )
@@ -320,7 +345,7 @@ function md5OfMd5s(parts: readonly PartRow[]): string {
 }
 
 /** A Complete asked again, by a client that did not hear the first answer. */
-function repeated(row: UploadRow, named: string): Completed {
+function repeated(row: FoundUpload, named: string): Completed {
   const result = JSON.parse(row.result ?? '{}') as {
     named: string
     etag: string
@@ -337,6 +362,7 @@ function repeated(row: UploadRow, named: string): Completed {
     modifiedMs: result.modifiedMs,
     etag: result.etag,
     size: result.size,
+    ...(row.unversioned ? { unversioned: true } : {}),
     ...(result.checksum ? { checksum: result.checksum } : {}),
   }
 }
@@ -350,6 +376,9 @@ function uploadOf(row: UploadRow): UploadInfo {
     ...(row.algorithm ? { checksumAlgorithm: row.algorithm as Checksum['algorithm'] } : {}),
     ...(row.type ? { checksumType: row.type as Checksum['type'] } : {}),
     ...(row.author ? { author: row.author } : {}),
+    ...(row.initiator ? { initiator: row.initiator } : {}),
+    ...(row.tags ? { tags: readTags(row.tags) } : {}),
+    ...(row.access ? { access: row.access as CannedAccess } : {}),
   }
 }
 

@@ -1,21 +1,26 @@
+import type { Queries } from '../../kernel/index.ts'
 import {
   BranchNotFound,
   CommitNotFound,
   type FileEntry,
   type Path,
   PathNotFound,
+  scratchArea,
   type Target,
   type TargetInfo,
   type TreeHash,
   type VersionId,
 } from '../model/index.ts'
-import { decodeEntry, decodeLeaf, listPage, lookup, mergedCursor, treeCursor } from '../tree/index.ts'
+import { type Cursor, decodeEntry, decodeLeaf, listPage, lookup, mergedCursor, treeCursor } from '../tree/index.ts'
 import type { ListQuery, ListResult } from '../versioning.ts'
 import { unavailable } from './commits.ts'
 import type { HistoryContext } from './context.ts'
 import { type DescribedRow, Descriptions, SHOWN_COMMIT } from './describe.ts'
 import { GroupedReads } from './grouped-reads.ts'
 import { Overlays, type View } from './overlay.ts'
+import { findScratch, ScratchCursor } from './scratch.ts'
+import { SettledViews } from './settled-views.ts'
+import { NullVersions } from './versions-null.ts'
 
 /** Finished commits whose roots are remembered: they never change. */
 const MAX_REMEMBERED_ROOTS = 10_000
@@ -29,6 +34,11 @@ interface FindRow extends DescribedRow {
   readonly seq: number | null
   readonly commit_id: string | null
   readonly entry: Buffer | null
+  /** 1: the branch has no staged changes at all. */
+  readonly settled: number
+  /** Set where versioning was enabled later: the branch, and the number from which its changes have ids. */
+  readonly mixed_branch: number | null
+  readonly versioned_from: number
 }
 
 /** Reading: of a branch through its live view, of a commit through its tree. */
@@ -36,12 +46,16 @@ export class Views {
   readonly descriptions: Descriptions
   readonly #context: HistoryContext
   readonly #overlays = new Overlays()
+  readonly #nulls: NullVersions
   readonly #roots = new Map<string, TreeHash>()
+  readonly #settled: SettledViews
   readonly #finds: GroupedReads<FindQuestion, FindRow | undefined>
 
   constructor(context: HistoryContext) {
     this.#context = context
+    this.#settled = new SettledViews(context.db)
     this.descriptions = new Descriptions(context.db)
+    this.#nulls = new NullVersions(context.db)
     this.#finds = new GroupedReads((questions) => this.#askFinds(questions))
   }
 
@@ -56,12 +70,33 @@ export class Views {
     if (target.kind === 'commit') return listPage(treeCursor(this.#context.nodes, await this.rootOf(target)), query)
     const { db, nodes } = this.#context
     for (let attempt = 0; attempt < MAX_VIEW_TRIES; attempt++) {
-      const view = await this.#view(target)
+      const view = await this.#view(db, target)
+      if (view.scratch) return db.snapshot((queries) => this.#listWithScratch(queries, target, query))
       const overlay = await this.#overlays.open(db, view)
       if (overlay.kind === 'stale') continue
       return listPage(mergedCursor(treeCursor(nodes, view.root as TreeHash), overlay.cursor), query)
     }
     throw new Error(`the view of ${target.repo}@${target.branch} kept moving`)
+  }
+
+  /** Scratch files have no numbers to be seen at one time by, so the whole page is read from one state of the database. */
+  async #listWithScratch(
+    queries: Queries,
+    target: Extract<Target, { kind: 'branch' }>,
+    query: ListQuery,
+  ): Promise<ListResult> {
+    const view = await this.#view(queries, target)
+    const branch = await this.cursorOf(queries, view)
+    return listPage(mergedCursor(branch, new ScratchCursor(queries, view.branchId)), query)
+  }
+
+  /** The files of a view, but for scratch files. `queries` must be of the state of the database that the view was read from. */
+  async cursorOf(queries: Queries, view: View): Promise<Cursor> {
+    const staged = await this.#overlays.open(queries, view)
+    // Somebody has listed a newer state meanwhile: this one is read by itself.
+    const overlay = staged.kind === 'stale' ? await new Overlays().open(queries, view) : staged
+    if (overlay.kind === 'stale') throw new Error('an overlay that is not kept went stale')
+    return mergedCursor(treeCursor(this.#context.nodes, view.root as TreeHash), overlay.cursor)
   }
 
   /** The tree of a finished commit. Throws CommitNotFound, CommitUnavailable. */
@@ -88,20 +123,38 @@ export class Views {
     target: Extract<Target, { kind: 'branch' }>,
     path: Path,
   ): Promise<{ entry: FileEntry; info: TargetInfo }> {
+    if (scratchArea(path) !== undefined) {
+      const scratch = await findScratch(this.#context.db, target, path)
+      if (scratch) return { entry: scratch.entry, info: await this.descriptions.of(target, scratch.row) }
+    }
+    const settled = this.#settled.get(target)
+    if (settled) return { entry: await this.#fromTree(settled.root, path), info: settled.info }
+    const begun = this.#settled.begin()
     const row = await this.#finds.ask([target.repo, target.branch, path])
     if (!row) throw new BranchNotFound(target.repo, target.branch)
     const info = await this.descriptions.of(target, row)
-    if (row.seq === null) return { entry: await this.#fromTree(row.root as TreeHash, path), info }
+    if (row.settled && row.mixed_branch === null)
+      this.#settled.keep(begun, target, { root: row.root as TreeHash, info })
+    const entry = await this.#entryOf(row, path)
+    if (row.mixed_branch === null) return { entry, info }
+    const isNull = await this.#nulls.includes(row.mixed_branch, row.versioned_from, entry.version)
+    return { entry: isNull ? { ...entry, isNull } : entry, info }
+  }
+
+  async #entryOf(row: FindRow, path: Path): Promise<FileEntry> {
+    if (row.seq === null) return this.#fromTree(row.root as TreeHash, path)
     if (!row.entry) throw new PathNotFound(path)
     const version = { commit: row.commit_id, seq: row.seq } as VersionId
-    return { entry: { ...decodeEntry(row.entry), path, version }, info }
+    return { ...decodeEntry(row.entry), path, version }
   }
 
   // For each question one row gives the root and the newest staged change of the path: they belong to one view.
   async #askFinds(questions: readonly FindQuestion[]): Promise<readonly (FindRow | undefined)[]> {
     const rows = await this.#context.db.all<FindRow & { question: number }>(
       // max() is found in the index by path alone; joined by path, the planner would walk the whole staging area by seq.
-      `SELECT w.key AS question, b.root, b.name AS branch, b.pipeline, s.id, s.state, c.seq, c.commit_id, c.entry
+      `SELECT w.key AS question, b.root, b.name AS branch, b.pipeline, s.id, s.state, c.entry,
+              coalesce(c.of_seq, c.seq) AS seq, coalesce(c.of_commit, c.commit_id) AS commit_id,
+              b.versioned_from IS NULL AS unversioned, b.versioned_from, b.folded_seq = b.last_seq AS settled, iif(b.unversioned IS NULL, NULL, b.id) AS mixed_branch
        FROM json_each(?) AS w
        CROSS JOIN branches AS b ON b.repo = w.value ->> 0 AND b.name = w.value ->> 1
        LEFT JOIN changes AS c ON c.branch_id = b.id AND c.seq = (
@@ -120,9 +173,14 @@ export class Views {
     return decodeLeaf(item.key, item.value)
   }
 
-  async #view(target: Extract<Target, { kind: 'branch' }>): Promise<View> {
-    const row = await this.#context.db.get<View>(
-      `SELECT id AS branchId, root, folded_seq AS foldedSeq, last_seq AS lastSeq FROM branches WHERE repo = ? AND name = ?`,
+  async #view(
+    queries: Queries,
+    target: Extract<Target, { kind: 'branch' }>,
+  ): Promise<View & { readonly scratch: number }> {
+    const row = await queries.get<View & { readonly scratch: number }>(
+      `SELECT id AS branchId, root, folded_seq AS foldedSeq, last_seq AS lastSeq,
+              EXISTS (SELECT 1 FROM scratch WHERE branch_id = branches.id) AS scratch
+       FROM branches WHERE repo = ? AND name = ?`,
       [target.repo, target.branch],
     )
     if (!row) throw new BranchNotFound(target.repo, target.branch)

@@ -13,6 +13,7 @@ export type VersioningError =
   | AmbiguousCommit
   | CommitUnavailable
   | PathNotFound
+  | VersionNotFound
   | ReadOnly
   | ConditionFailed
   | UploadNotFound
@@ -21,7 +22,12 @@ export type VersioningError =
   | PartTooSmall
   | BranchMoved
   | InUse
+  | RenameTokenUsed
   | Cycle
+  | TransactionNotFound
+  | TransactionConflict
+  | TransactionLimit
+  | NothingToFinish
 
 export class InvalidName extends DomainError {
   readonly code = 'InvalidName'
@@ -76,6 +82,10 @@ export class PathNotFound extends DomainError {
     super(`there is no file ${path}`, { path })
   }
 }
+/** The file never had this version, or it was deleted (`data.path`, `data.version`). */
+export class VersionNotFound extends DomainError {
+  readonly code = 'VersionNotFound'
+}
 /** Writes to it are refused; the message says why and what to do instead. */
 export class ReadOnly extends DomainError {
   readonly code = 'ReadOnly'
@@ -100,6 +110,10 @@ export class PartTooSmall extends DomainError {
 export class BranchMoved extends DomainError {
   readonly code = 'BranchMoved'
 }
+/** The token was used for a rename of other files (`data.source`, `data.path`). */
+export class RenameTokenUsed extends DomainError {
+  readonly code = 'RenameTokenUsed'
+}
 /** It can't be removed while others build on it (`data.by`). */
 export class InUse extends DomainError {
   readonly code = 'InUse'
@@ -107,4 +121,20 @@ export class InUse extends DomainError {
 /** The subscription would make a branch depend on itself (`data.path`). */
 export class Cycle extends DomainError {
   readonly code = 'Cycle'
+}
+/** The transaction was finished or aborted, or was never opened. */
+export class TransactionNotFound extends DomainError {
+  readonly code = 'TransactionNotFound'
+}
+/** Files that the transaction changed were changed on its branch too (`data.paths`, the first of `data.total`). It stays open. */
+export class TransactionConflict extends DomainError {
+  readonly code = 'TransactionConflict'
+}
+/** The branch has as many open transactions as it may have. */
+export class TransactionLimit extends DomainError {
+  readonly code = 'TransactionLimit'
+}
+/** There is no open batch on the branch that could be finished. */
+export class NothingToFinish extends DomainError {
+  readonly code = 'NothingToFinish'
 }

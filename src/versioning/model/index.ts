@@ -1,3 +1,5 @@
 export * from './errors.ts'
 export * from './names.ts'
+export * from './scratch.ts'
+export * from './transactions.ts'
 export * from './types.ts'

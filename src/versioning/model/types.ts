@@ -1,9 +1,11 @@
 import type { Brand } from '../../kernel/index.ts'
 
-/** A repo's name: `[a-z0-9]([a-z0-9-]*[a-z0-9])?`, at most 54 characters. Made by `parseRepoName`. */
+/** A repo's name: `[a-z0-9]([a-z0-9-]*[a-z0-9])?`, at most 63 characters. Made by `parseRepoName`. */
 export type RepoName = Brand<string, 'RepoName'>
 /** A branch's (or tag's) name; made by `parseBranchName`. */
 export type BranchName = Brand<string, 'BranchName'>
+/** A transaction's name, without its `tx-`; made by `parseTransactionName`. */
+export type TransactionName = Brand<string, 'TransactionName'>
 /** 32 lower-case hex digits. */
 export type CommitId = Brand<string, 'CommitId'>
 /** A key: UTF-8, 1 to 1,024 bytes, no lone surrogates; made by `parsePath`. It is compared by its UTF-8 bytes. */
@@ -12,6 +14,18 @@ export type Path = Brand<string, 'Path'>
 export type TreeHash = Brand<string, 'TreeHash'>
 /** The row id of a branch; survives nothing: a branch made again under the same name has another. */
 export type BranchId = Brand<number, 'BranchId'>
+
+/**
+ * Who besides the users with a role may use a branch or a version, by the names that S3 has for it. `public-*`: everybody;
+ * `authenticated-read`: every key of the server.
+ */
+export type CannedAccess = 'private' | 'public-read' | 'public-read-write' | 'authenticated-read'
+
+/** What a client hangs on a version, or on a branch, to find it by. */
+export interface Tag {
+  readonly key: string
+  readonly value: string
+}
 
 /** `<commit>-<seq>` on the wire. */
 export interface VersionId {
@@ -70,9 +84,16 @@ export interface Origin {
 export interface FileEntry extends Entry {
   readonly path: Path
   readonly version: VersionId
+  /** Written before versioning was enabled on its branch: S3 calls this version `null`. */
+  readonly isNull?: boolean
 }
 
 export type CommitState = 'open' | 'sealed' | 'finished' | 'failed'
+
+export interface BranchAddress {
+  readonly repo: RepoName
+  readonly branch: BranchName
+}
 
 export interface CommitRef {
   readonly repo: RepoName
@@ -108,6 +129,8 @@ export interface Commit {
   readonly authors: readonly string[]
   /** True while `commit start` holds it open. */
   readonly pinned: boolean
+  /** Only of an open commit that does not seal by itself: by what it is held, in words. */
+  readonly heldBy?: string
   /** True for what a pipeline makes. */
   readonly derived: boolean
   readonly failure?: CommitFailure
@@ -150,6 +173,35 @@ export interface Branch {
   readonly readOnly?: string
   /** True for the output branch of a pipeline. */
   readonly derived: boolean
+  /** The batch rules that were set for it; the others are the server's. */
+  readonly batchRules: BatchRules
+}
+
+/** When a batch is sealed by itself. */
+export interface BatchRules {
+  /** When nothing was written for so long. */
+  readonly idleMs?: number
+  /** At this age, however busy it is. */
+  readonly maxAgeMs?: number
+  /** At so many changes. */
+  readonly maxChanges?: number
+}
+
+/** An open transaction: writes that are isolated from their branch until it is finished. */
+export interface TransactionInfo {
+  readonly name: TransactionName
+  readonly repo: RepoName
+  /** The branch that it is finished on. */
+  readonly onto: BranchName
+  /** The bucket that it is written by. */
+  readonly bucket: string
+  /** The open commit; finished, it is a commit of the branch under this id. */
+  readonly commit: CommitId
+  /** The commit that it started from; undefined on a branch that had none. */
+  readonly base?: CommitId
+  readonly startedMs: number
+  readonly changes: number
+  readonly message: string
 }
 
 /** What reads address. */
@@ -167,5 +219,7 @@ export interface TargetInfo {
   readonly commitState?: CommitState
   /** The pipeline's name if the commit is derived. */
   readonly pipeline?: string
+  /** Set for a branch on which versioning was never enabled: S3 shows no version ids. */
+  readonly unversioned?: true
   readonly provenance: readonly Provenance[]
 }

@@ -40,6 +40,8 @@ export interface TestStoreOptions {
   readonly batch?: Partial<BatchConfig>
   readonly clock?: Clock
   readonly files?: FileLayer
+  /** New branches start without versioning, as with SLUICE_VERSIONING=unset. */
+  readonly unversioned?: boolean
 }
 
 /** Batches of this store are only sealed when asked for, unless the options say otherwise. */
@@ -61,6 +63,7 @@ export async function openTestStore(options: TestStoreOptions = {}): Promise<Tes
         throw error
       },
       ...(files ? { files } : {}),
+      ...(options.unversioned ? { versioning: 'unset' } : {}),
     })
     return { db, versioning }
   }

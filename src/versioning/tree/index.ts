@@ -1,5 +1,6 @@
 export { apply } from './apply.ts'
 export { build } from './build.ts'
+export { afterPrefix, startsWith } from './bytes.ts'
 export { decodeEntry, decodeLeaf, encodeEntry, encodeLeaf } from './codec.ts'
 export { type Cursor, mergedCursor, type OverlayCursor, treeCursor } from './cursor.ts'
 export { listPage } from './list.ts'

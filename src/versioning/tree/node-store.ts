@@ -105,10 +105,13 @@ function selectSql(rows: number): string {
   return `SELECT hash, body FROM node WHERE hash IN (${new Array(rows).fill('?').join(', ')})`
 }
 
-/** Least recently used goes first. A map keeps the order in which its keys were set. */
+/**
+ * A map keeps the order in which its keys were set. What comes up to go and was used since is spared once: moving each node to the end
+ * whenever it is used would cost more than looking it up.
+ */
 class Cache {
   readonly #most: number
-  readonly #bodies = new Map<TreeHash, { readonly body: Buffer; readonly weight: number }>()
+  readonly #bodies = new Map<TreeHash, { readonly body: Buffer; readonly weight: number; used: boolean }>()
   #bytes = 0
 
   constructor(most: number) {
@@ -122,20 +125,24 @@ class Cache {
   get(hash: TreeHash): Buffer | undefined {
     const held = this.#bodies.get(hash)
     if (held === undefined) return undefined
-    this.#bodies.delete(hash)
-    this.#bodies.set(hash, held)
+    held.used = true
     return held.body
   }
 
   set(hash: TreeHash, body: Buffer, weight: number): void {
     // Two reads of one node may cross; what is handed out already stays.
     if (weight > this.#most || this.#bodies.has(hash)) return
-    this.#bodies.set(hash, { body, weight })
+    this.#bodies.set(hash, { body, weight, used: false })
     this.#bytes += weight
     for (const [oldest, held] of this.#bodies) {
       if (this.#bytes <= this.#most) return
       this.#bodies.delete(oldest)
-      this.#bytes -= held.weight
+      if (held.used || oldest === hash) {
+        held.used = false
+        this.#bodies.set(oldest, held)
+      } else {
+        this.#bytes -= held.weight
+      }
     }
   }
 }

@@ -2,13 +2,12 @@ import { MIB } from '../../../kernel/index.ts'
 import { settledWithin } from '../../settled-within.ts'
 import { algorithms, checksumHeaders } from '../checksums.ts'
 import { completeUpload, readCompleteInput } from '../complete-upload.ts'
-import { versionText } from '../entry-headers.ts'
 import { errorDocument } from '../error-document.ts'
 import { toS3Error } from '../errors.ts'
 import { keepAlive } from '../keep-alive.ts'
 import { operation, type Reply } from '../operation.ts'
 import type { ObjectRequest } from '../request.ts'
-import { commitHeaders } from '../write-headers.ts'
+import { commitHeaders, newVersionHeader } from '../write-headers.ts'
 import { document, leaf, XML_HEAD } from '../xml.ts'
 
 /** Clients give up after some 60 s of silence; past this the answer begins, and spaces keep it alive. */
@@ -40,7 +39,7 @@ export const completeMultipartUpload = operation({
         status: 200,
         headers: {
           'Content-Type': 'application/xml',
-          'x-amz-version-id': versionText(done.result.version),
+          ...newVersionHeader(done.result),
           ...commitHeaders(done.at, done.result.commit),
         },
         body: XML_HEAD + resultDocument(done, request),

@@ -1,19 +1,21 @@
 import { bodyDigest } from '../../../kernel/index.ts'
 import type { Checksum, ContentStore, Entry } from '../../../versioning/index.ts'
+import { admitSharing, readCannedAcl } from '../acl.ts'
 import { readAttributes } from '../attributes.ts'
 import { algorithms, type ChecksumAlgorithm, fullObject, readAlgorithm } from '../checksums.ts'
 import { S3Error } from '../codes.ts'
 import { readWriteConditions } from '../conditions.ts'
 import { openCopySource, readCopySource } from '../copy-source.ts'
-import { versionText } from '../entry-headers.ts'
 import { operation } from '../operation.ts'
-import { refuseUnsupportedHeaders } from '../unsupported.ts'
-import { commitHeaders } from '../write-headers.ts'
+import { readTaggingHeader } from '../tagging.ts'
+import { refuseUnsupportedHeaders, UNSUPPORTED_ON_WRITE } from '../unsupported.ts'
+import { commitHeaders, copiedVersionHeader, newVersionHeader } from '../write-headers.ts'
 import { document, leaf, xmlTime } from '../xml.ts'
 
 export const copyObject = operation({
   name: 'CopyObject',
   on: 'object',
+  partly: UNSUPPORTED_ON_WRITE,
   needs: 'write',
   read: ({ bucket, key, headers }) => {
     refuseUnsupportedHeaders(headers)
@@ -21,9 +23,19 @@ export const copyObject = operation({
     if (directive !== 'COPY' && directive !== 'REPLACE') {
       throw new S3Error('InvalidArgument', 'Unknown metadata directive.', { ArgumentName: 'x-amz-metadata-directive' })
     }
+    const tagging = headers['x-amz-tagging-directive'] ?? 'COPY'
+    if (tagging !== 'COPY' && tagging !== 'REPLACE') {
+      throw new S3Error('InvalidArgument', 'Unknown tagging directive.', { ArgumentName: 'x-amz-tagging-directive' })
+    }
     const source = readCopySource(headers)
     const algorithm = headers['x-amz-checksum-algorithm']
-    if (source.bucket.text === bucket.text && source.path === key && directive === 'COPY' && !source.version) {
+    if (
+      source.bucket.text === bucket.text &&
+      source.path === key &&
+      directive === 'COPY' &&
+      tagging === 'COPY' &&
+      !source.version
+    ) {
       throw new S3Error(
         'InvalidRequest',
         "This copy request is illegal because it is trying to copy an object to itself without changing the object's metadata, " +
@@ -35,11 +47,14 @@ export const copyObject = operation({
       path: key,
       source,
       attributes: directive === 'REPLACE' ? readAttributes(headers) : undefined,
+      tags: tagging === 'REPLACE' ? (readTaggingHeader(headers['x-amz-tagging']) ?? []) : undefined,
       algorithm: algorithm === undefined ? undefined : readAlgorithm(algorithm, 'x-amz-checksum-algorithm'),
+      access: readCannedAcl(headers),
       conditions: readWriteConditions(headers),
     }
   },
   run: async (input, context) => {
+    await admitSharing(context, input.bucket.repo, input.access)
     const { entry, info } = await openCopySource(input.source, context)
     const at = await context.branch(input.bucket)
     const checksum = await checksumOfCopy(entry, input.algorithm, context.versioning.content)
@@ -47,17 +62,19 @@ export const copyObject = operation({
       source: entry,
       attributes: input.attributes ?? entry.attributes,
       author: context.caller.name,
+      tags: input.tags ?? (await context.versioning.tags.of(entry.version)),
       ...(checksum ? { checksum } : {}),
+      ...(input.access ? { access: input.access } : {}),
       ...(input.conditions ? { conditions: input.conditions } : {}),
     })
-    return { at, result, entry, checksum, sourceCommit: info.commit }
+    return { at, result, entry, info, checksum }
   },
-  write: ({ at, result, entry, checksum }) => ({
+  write: ({ at, result, entry, info, checksum }) => ({
     status: 200,
     headers: {
       'Content-Type': 'application/xml',
-      'x-amz-version-id': versionText(result.version),
-      'x-amz-copy-source-version-id': versionText(entry.version),
+      ...newVersionHeader(result),
+      ...copiedVersionHeader({ entry, info }),
       ...commitHeaders(at, result.commit),
     },
     body: document(

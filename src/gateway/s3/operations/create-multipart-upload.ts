@@ -1,26 +1,40 @@
 import type { Checksum } from '../../../versioning/index.ts'
+import { admitSharing, readCannedAcl } from '../acl.ts'
 import { readAttributes } from '../attributes.ts'
 import { algorithms, type ChecksumAlgorithm, readAlgorithm } from '../checksums.ts'
 import { S3Error } from '../codes.ts'
 import { operation, type ReplyHeaders } from '../operation.ts'
 import type { RequestHeaders } from '../request.ts'
-import { refuseUnsupportedHeaders } from '../unsupported.ts'
+import { readTaggingHeader } from '../tagging.ts'
+import { refuseUnsupportedHeaders, UNSUPPORTED_ON_WRITE } from '../unsupported.ts'
 import { document, leaf } from '../xml.ts'
 
 export const createMultipartUpload = operation({
   name: 'CreateMultipartUpload',
   on: 'object',
+  partly: UNSUPPORTED_ON_WRITE,
   needs: 'write',
   read: ({ bucket, key, headers }) => {
     refuseUnsupportedHeaders(headers)
-    return { bucket, path: key, attributes: readAttributes(headers), checksum: readUploadChecksum(headers) }
+    return {
+      bucket,
+      path: key,
+      attributes: readAttributes(headers),
+      checksum: readUploadChecksum(headers),
+      tags: readTaggingHeader(headers['x-amz-tagging']),
+      access: readCannedAcl(headers),
+    }
   },
-  run: async ({ bucket, path, attributes, checksum }, context) => {
+  run: async ({ bucket, path, attributes, checksum, tags, access }, context) => {
+    await admitSharing(context, bucket.repo, access)
     const at = await context.branch(bucket)
     const upload = await context.versioning.uploads.create(at, {
       path,
       attributes,
       author: context.caller.name,
+      initiator: context.caller.canonicalId,
+      ...(tags ? { tags } : {}),
+      ...(access ? { access } : {}),
       ...(checksum ? { checksumAlgorithm: checksum.algorithm, checksumType: checksum.type } : {}),
     })
     return { bucket, upload }

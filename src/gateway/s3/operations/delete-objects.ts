@@ -1,55 +1,94 @@
-import { MAX_DELETE_KEYS, MIB } from '../../../kernel/index.ts'
-import { isControlPath, type Path, type WriteConditions } from '../../../versioning/index.ts'
-import { readKey } from '../addressing.ts'
+import { MAX_DELETE_KEYS, MIB, unreachable } from '../../../kernel/index.ts'
+import {
+  type BranchAddress,
+  isControlPath,
+  type Path,
+  type VersionDelete,
+  type VersionDeleteResult,
+  type VersionName,
+  type WriteConditions,
+} from '../../../versioning/index.ts'
+import { type Bucket, readKey } from '../addressing.ts'
 import { S3Error } from '../codes.ts'
 import { isMetByNothing, readDeleteETag } from '../conditions.ts'
 import { controlFolderReadOnly } from '../control-keys.ts'
-import { versionText } from '../entry-headers.ts'
+import { shownVersion, versionText } from '../entry-headers.ts'
 import { toS3Error } from '../errors.ts'
-import { operation } from '../operation.ts'
+import { invalidVersionId, readVersionName } from '../find-entry.ts'
+import { isFromJob, noteJobDeletes } from '../job-deletes.ts'
+import { type Context, operation } from '../operation.ts'
 import { document, leaf, node } from '../xml.ts'
 import { malformed, readXml, type XmlElement } from '../xml-read.ts'
+import { isMarkerInstead } from './delete-object.ts'
 
 interface Wish {
   readonly key: string
   readonly path?: Path
+  /** Without one the key is deleted, which leaves a delete marker. */
+  readonly version?: VersionName
   readonly conditions?: WriteConditions
   /** Why it can't even be tried. */
   readonly refused?: S3Error
 }
 
 type Outcome =
-  | { readonly kind: 'deleted'; readonly key: string; readonly version: string | undefined }
+  | {
+      readonly kind: 'deleted'
+      readonly key: string
+      /** What was asked for. */
+      readonly version: VersionName | undefined
+      /** The delete marker that was made, or deleted. */
+      readonly marker: string | undefined
+    }
   | { readonly kind: 'error'; readonly key: string; readonly error: S3Error }
 
 export const deleteObjects = operation({
   name: 'DeleteObjects',
   on: 'bucket',
   needs: 'write',
+  reach: 'keys',
   // 1,000 keys of 1,024 bytes, every one of them written as a reference.
   documentBytes: 8 * MIB,
-  read: ({ bucket }, bytes) => {
+  read: ({ bucket, headers }, bytes) => {
     const root = readXml(bytes, 'Delete')
     const objects = root.children('Object')
     if (objects.length === 0 || objects.length > MAX_DELETE_KEYS)
       throw malformed(`it must name 1 to ${MAX_DELETE_KEYS} objects`)
-    return { bucket, quiet: root.child('Quiet')?.text.trim() === 'true', wishes: objects.map(readWish) }
+    return {
+      bucket,
+      quiet: root.child('Quiet')?.text.trim() === 'true',
+      fromJob: isFromJob(headers),
+      wishes: objects.map(readWish),
+    }
   },
-  run: async ({ bucket, quiet, wishes }, context) => {
+  run: async ({ bucket, quiet, fromJob, wishes: asked }, context) => {
+    const wishes = asked.map((wish) => refuseForeign(wish, bucket, context))
     const at = await context.branch(bucket)
-    const possible = wishes.flatMap(({ path, conditions, refused }) =>
-      path === undefined || refused ? [] : [{ path, ...(conditions ? { conditions } : {}) }],
+    const possible = wishes.flatMap(({ path, version, conditions, refused }) =>
+      path === undefined || refused
+        ? []
+        : [{ path, ...(version ? { version } : {}), ...(conditions ? { conditions } : {}) }],
     )
-    const results = possible.length === 0 ? [] : await context.versioning.deleteMany(at, possible, context.caller.name)
+    const results = possible.length === 0 ? [] : await deleteAll(context, at, possible)
+    if (fromJob) {
+      const deleted = results.map((result, index) => ({
+        path: possible[index]!.path,
+        existed: result.kind === 'deleted' && result.result.existed,
+      }))
+      noteJobDeletes(context, at, deleted)
+    }
     let next = 0
-    const outcomes = wishes.map(({ key, conditions, refused }): Outcome => {
-      if (refused) return { kind: 'error', key, error: refused }
-      const result = results[next++]
-      if (result?.kind === 'deleted') return { kind: 'deleted', key, version: versionText(result.result.version) }
-      const failure = result?.error.data ?? {}
-      if (isMetByNothing(conditions, failure)) return { kind: 'deleted', key, version: undefined }
-      return { kind: 'error', key, error: conditionError(failure) }
-    })
+    const outcomes: Outcome[] = []
+    for (const wish of wishes) {
+      const { key, path, refused } = wish
+      if (refused || path === undefined) {
+        if (refused) outcomes.push({ kind: 'error', key, error: refused })
+        continue
+      }
+      const result = results[next++]!
+      const marked = result.kind === 'refused' && (await isMarkerInstead(context, at, path, result.error.data))
+      outcomes.push(marked ? { kind: 'error', key, error: conditionError({}) } : outcomeOf(wish, result))
+    }
     return { quiet, outcomes }
   },
   write: ({ quiet, outcomes }) => ({
@@ -59,21 +98,59 @@ export const deleteObjects = operation({
   }),
 })
 
+/** Most lists name no version: those go with the other writes that are waiting. */
+async function deleteAll(
+  { versioning, caller }: Context,
+  at: BranchAddress,
+  deletes: readonly VersionDelete[],
+): Promise<readonly VersionDeleteResult[]> {
+  const named = deletes.some(({ version }) => version !== undefined)
+  return named ? versioning.versions.delete(at, deletes, caller.name) : versioning.deleteMany(at, deletes, caller.name)
+}
+
+function outcomeOf({ key, version, conditions }: Wish, result: VersionDeleteResult): Outcome {
+  switch (result.kind) {
+    case 'deleted':
+      return { kind: 'deleted', key, version, marker: shownVersion(result.result, result.result) }
+    case 'hidden':
+      return { kind: 'deleted', key, version, marker: result.marker && version ? versionText(version) : undefined }
+    case 'absent':
+      return { kind: 'deleted', key, version, marker: undefined }
+    case 'refused': {
+      const { data } = result.error
+      if (isMetByNothing(conditions, data)) return { kind: 'deleted', key, version, marker: undefined }
+      return { kind: 'error', key, error: conditionError(data) }
+    }
+    default:
+      return unreachable(result)
+  }
+}
+
+/** A key that is bound to a prefix may delete below it only. */
+function refuseForeign(wish: Wish, bucket: Bucket, context: Context): Wish {
+  if (context.may('write', bucket.repo, { branch: bucket.name, path: wish.key })) return wish
+  return { ...wish, refused: new S3Error('AccessDenied', 'The credentials are not for this key.') }
+}
+
 function readWish(object: XmlElement): Wish {
   const key = object.child('Key')?.text ?? ''
   try {
     if (key === '') throw malformed('an Object without Key')
     if (isControlPath(key)) throw controlFolderReadOnly()
-    if (object.child('VersionId')) {
-      throw new S3Error('NotImplemented', 'Deleting a version is not implemented yet: delete the key without VersionId')
-    }
+    const version = readVersion(object.child('VersionId')?.text)
     const conditions = readConditions(object)
-    return { key, path: readKey(key), ...(conditions ? { conditions } : {}) }
+    return { key, path: readKey(key), ...(version ? { version } : {}), ...(conditions ? { conditions } : {}) }
   } catch (error) {
     const refused = toS3Error(error)
     if (refused.code === 'MalformedXML') throw refused
     return { key, refused }
   }
+}
+
+function readVersion(text: string | undefined): VersionName | undefined {
+  const version = text === undefined ? undefined : readVersionName(text)
+  if (text !== undefined && version === undefined) throw invalidVersionId('VersionId', text)
+  return version
 }
 
 function readConditions(object: XmlElement): WriteConditions | undefined {
@@ -107,7 +184,10 @@ function writeOutcome(outcome: Outcome, quiet: boolean): string {
     )
   }
   if (quiet) return ''
-  const marker =
-    outcome.version === undefined ? '' : leaf('DeleteMarker', true) + leaf('DeleteMarkerVersionId', outcome.version)
-  return node('Deleted', leaf('Key', outcome.key), marker)
+  return node(
+    'Deleted',
+    leaf('Key', outcome.key),
+    leaf('VersionId', outcome.version === undefined ? undefined : versionText(outcome.version)),
+    outcome.marker === undefined ? '' : leaf('DeleteMarker', true) + leaf('DeleteMarkerVersionId', outcome.marker),
+  )
 }

@@ -5,6 +5,7 @@ export const getBucketLocation = operation({
   name: 'GetBucketLocation',
   on: 'bucket',
   needs: 'read',
+  reach: 'outside',
   read: ({ bucket }) => bucket,
   run: async (bucket, context) => {
     await context.describe(await context.target(bucket))

@@ -5,11 +5,13 @@ export const getBucketVersioning = operation({
   name: 'GetBucketVersioning',
   on: 'bucket',
   needs: 'read',
+  reach: 'outside',
   read: ({ bucket }) => bucket,
-  run: async (bucket, context) => context.describe(await context.target(bucket)),
-  write: () => ({
+  run: async (bucket, context) => context.versioning.versions.state(await context.target(bucket)),
+  write: (state) => ({
     status: 200,
     headers: { 'Content-Type': 'application/xml' },
-    body: document('VersioningConfiguration', leaf('Status', 'Enabled')),
+    // AWS: a bucket on which versioning was never enabled has no Status.
+    body: document('VersioningConfiguration', state === 'enabled' ? leaf('Status', 'Enabled') : ''),
   }),
 })

@@ -5,6 +5,7 @@ export const headBucket = operation({
   name: 'HeadBucket',
   on: 'bucket',
   needs: 'read',
+  reach: 'outside',
   read: ({ bucket }) => bucket,
   run: async (bucket, context) => ({
     info: await context.describe(await context.target(bucket)),

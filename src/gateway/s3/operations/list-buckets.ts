@@ -1,3 +1,4 @@
+import { parseBucket } from '../addressing.ts'
 import { invalidArgument } from '../codes.ts'
 import { ownerElement } from '../listing.ts'
 import { readToken, writeToken } from '../numbers.ts'
@@ -10,7 +11,7 @@ const MAX_BUCKETS = 10_000
 export const listBuckets = operation({
   name: 'ListBuckets',
   on: 'service',
-  needs: 'read',
+  needs: 'known',
   parameters: ['max-buckets', 'prefix', 'continuation-token', 'bucket-region'],
   read: ({ query }) => {
     const token = query.get('continuation-token')
@@ -27,6 +28,7 @@ export const listBuckets = operation({
     const { after } = input
     const wanted = branches
       .filter(({ bucket }) => bucket.startsWith(input.prefix) && (after === undefined || bucket > after))
+      .filter(({ repo, bucket }) => context.may('read', repo, { branch: parseBucket(bucket).name, outside: true }))
       .sort((a, b) => (a.bucket < b.bucket ? -1 : 1))
     const elsewhere = input.region !== undefined && input.region !== region
     return { input, region, buckets: elsewhere ? [] : wanted, owner: context.caller }

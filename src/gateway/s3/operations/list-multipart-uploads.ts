@@ -1,5 +1,5 @@
 import type { BranchAddress, UploadInfo, Uploads } from '../../../versioning/index.ts'
-import { ownerElement, textWriter } from '../listing.ts'
+import { textWriter, uploadOwnerElements } from '../listing.ts'
 import { readEncodingType, readPageSize } from '../numbers.ts'
 import { operation } from '../operation.ts'
 import { document, leaf, node, xmlTime } from '../xml.ts'
@@ -25,6 +25,7 @@ export const listMultipartUploads = operation({
   name: 'ListMultipartUploads',
   on: 'bucket',
   needs: 'read',
+  reach: 'prefix',
   parameters: ['prefix', 'delimiter', 'max-uploads', 'key-marker', 'upload-id-marker', 'encoding-type'],
   read: ({ bucket, query }) => ({
     bucket,
@@ -38,7 +39,8 @@ export const listMultipartUploads = operation({
   }),
   run: async (input, context) => {
     const at = await context.branch(input.bucket)
-    return { input, page: await listPage(context.versioning.uploads, at, input), owner: context.caller }
+    const owner = await context.ownerOf(at.repo)
+    return { input, page: await listPage(context.versioning.uploads, at, input), owner }
   },
   write: ({ input, page, owner }) => {
     const text = textWriter(input.urlEncoded)
@@ -61,8 +63,7 @@ export const listMultipartUploads = operation({
             'Upload',
             text('Key', upload.path),
             leaf('UploadId', upload.id),
-            ownerElement(owner, 'Initiator'),
-            ownerElement(owner),
+            uploadOwnerElements(upload, owner),
             leaf('StorageClass', 'STANDARD'),
             leaf('Initiated', xmlTime(upload.createdMs)),
             leaf('ChecksumAlgorithm', upload.checksumAlgorithm),

@@ -5,6 +5,7 @@ export const listObjects = operation({
   name: 'ListObjects',
   on: 'bucket',
   needs: 'read',
+  reach: 'prefix',
   parameters: ['prefix', 'delimiter', 'marker', 'max-keys', 'encoding-type'],
   read: (request) => {
     const marker = request.query.get('marker') ?? ''

@@ -1,6 +1,6 @@
 import { algorithms } from '../checksums.ts'
 import { invalidArgument } from '../codes.ts'
-import { ownerElement } from '../listing.ts'
+import { uploadOwnerElements } from '../listing.ts'
 import { readPageSize, required } from '../numbers.ts'
 import { operation } from '../operation.ts'
 import { document, leaf, node, xmlTime } from '../xml.ts'
@@ -25,7 +25,7 @@ export const listParts = operation({
       input.limit === 0
         ? { parts: [], truncated: false }
         : await uploads.listParts(at, input.path, input.uploadId, { after: input.after, limit: input.limit })
-    return { input, upload, page, owner: context.caller }
+    return { input, upload, page, owner: await context.ownerOf(at.repo) }
   },
   write: ({ input, upload, page, owner }) => ({
     status: 200,
@@ -35,11 +35,11 @@ export const listParts = operation({
       leaf('Bucket', input.bucket.text),
       leaf('Key', input.path),
       leaf('UploadId', input.uploadId),
-      ownerElement(owner, 'Initiator'),
-      ownerElement(owner),
+      uploadOwnerElements(upload, owner),
       leaf('StorageClass', 'STANDARD'),
       leaf('PartNumberMarker', input.after),
-      leaf('NextPartNumberMarker', page.parts.at(-1)?.number ?? 0),
+      // Only where there is more, as AWS documents it: the paginators of several SDKs go on for as long as they are given one.
+      leaf('NextPartNumberMarker', page.truncated ? page.parts.at(-1)?.number : undefined),
       leaf('MaxParts', input.limit),
       leaf('IsTruncated', page.truncated),
       leaf('ChecksumAlgorithm', upload.checksumAlgorithm),

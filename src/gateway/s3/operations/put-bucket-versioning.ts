@@ -7,6 +7,7 @@ export const putBucketVersioning = operation({
   name: 'PutBucketVersioning',
   on: 'bucket',
   needs: 'owner',
+  partly: 'Enabled only: versioning can not be suspended, and there is no MFA delete',
   documentBytes: 64 * KIB,
   read: ({ bucket }, bytes) => {
     const root = readXml(bytes, 'VersioningConfiguration')
@@ -18,13 +19,14 @@ export const putBucketVersioning = operation({
     return { bucket, status }
   },
   run: async ({ bucket, status }, context) => {
-    await context.describe({ kind: 'branch', ...(await context.branch(bucket)) })
-    if (status === 'Suspended') {
-      throw new S3Error(
-        'InvalidBucketState',
-        'Versioning can not be suspended: every write to a versioned repo is a version',
-      )
-    }
+    const at = await context.branch(bucket)
+    if (status === 'Enabled') return context.versioning.versions.enable(at)
+    // A bucket that is not there is that first of all.
+    await context.describe({ kind: 'branch', ...at })
+    throw new S3Error(
+      'InvalidBucketState',
+      'Versioning can not be suspended: every write to a versioned repo is a version',
+    )
   },
   write: () => ({ status: 200, headers: {} }),
 })

@@ -3,9 +3,9 @@ import type { ByteRange, ContentStore, Entry } from '../../../versioning/index.t
 import { algorithms, type ChecksumAlgorithm, DEFAULT_CHECKSUM, fullObject } from '../checksums.ts'
 import { invalidArgument, S3Error } from '../codes.ts'
 import { openCopySource, readCopySource } from '../copy-source.ts'
-import { versionText } from '../entry-headers.ts'
 import { readPartNumber, required } from '../numbers.ts'
 import { operation, type ReceivedContent } from '../operation.ts'
+import { copiedVersionHeader } from '../write-headers.ts'
 import { document, leaf, xmlTime } from '../xml.ts'
 
 export const uploadPartCopy = operation({
@@ -21,7 +21,7 @@ export const uploadPartCopy = operation({
     range: readCopyRange(headers['x-amz-copy-source-range']),
   }),
   run: async ({ bucket, path, uploadId, number, source, range }, context) => {
-    const { entry } = await openCopySource(source, context)
+    const { entry, info } = await openCopySource(source, context)
     const at = await context.branch(bucket)
     const upload = await context.versioning.uploads.get(at, path, uploadId)
     const wanted = range ?? { start: 0, end: entry.size }
@@ -36,23 +36,20 @@ export const uploadPartCopy = operation({
         'The specified copy source is larger than the maximum allowable size for a part',
       )
     }
-    const { staged, md5, checksum } = await copyBytes(
-      context.versioning.content,
-      entry,
-      wanted,
-      upload.checksumAlgorithm ?? DEFAULT_CHECKSUM,
-    )
+    const algorithm = upload.checksumAlgorithm ?? DEFAULT_CHECKSUM
+    const { staged, md5, checksum } =
+      wholeObject(entry, wanted, algorithm) ?? (await copyBytes(context.versioning.content, entry, wanted, algorithm))
     const part = await context.versioning.uploads.putPart(at, path, uploadId, {
       number,
       staged,
       md5,
       ...(checksum ? { checksum } : {}),
     })
-    return { entry, part, checksum }
+    return { entry, info, part, checksum }
   },
-  write: ({ entry, part, checksum }) => ({
+  write: ({ entry, info, part, checksum }) => ({
     status: 200,
-    headers: { 'Content-Type': 'application/xml', 'x-amz-copy-source-version-id': versionText(entry.version) },
+    headers: { 'Content-Type': 'application/xml', ...copiedVersionHeader({ entry, info }) },
     body: document(
       'CopyPartResult',
       leaf('LastModified', xmlTime(part.modifiedMs)),
@@ -61,6 +58,20 @@ export const uploadPartCopy = operation({
     ),
   }),
 })
+
+/** An object that becomes a part as it is: everything about its bytes is known, and none of them is read. */
+function wholeObject(
+  entry: Entry,
+  range: ByteRange,
+  algorithm: ChecksumAlgorithm,
+): Pick<ReceivedContent, 'staged' | 'md5' | 'checksum'> | undefined {
+  const { size, content, etag, checksum, parts } = entry
+  const known = checksum?.algorithm === algorithm && checksum.type === 'FULL_OBJECT'
+  // Of an object that was made of parts itself, the ETag is not the MD5.
+  if (!known || parts !== undefined || !/^[0-9a-f]{32}$/.test(etag)) return undefined
+  if (range.start !== 0 || range.end !== size) return undefined
+  return { staged: { size, content, chunks: [] }, md5: etag, checksum }
+}
 
 /** A part begins where it likes, so its bytes are cut anew; pieces that are there already are not stored twice. */
 async function copyBytes(

@@ -1,0 +1,28 @@
+import assert from 'node:assert/strict'
+import { it } from 'node:test'
+import { readConfig } from './config.ts'
+import { InvalidConfig } from './errors.ts'
+
+const read = (env: Record<string, string>) => readConfig(env, { cpus: 2, folder: '/' })
+
+it('takes domains as host names, and nothing else for one', () => {
+  assert.deepEqual(read({}).domains, [])
+  const SLUICE_DOMAINS = 's3.example.com, S3.Internal,localhost'
+  assert.deepEqual(read({ SLUICE_DOMAINS }).domains, ['s3.example.com', 's3.internal', 'localhost'])
+  for (const wrong of [
+    's3.example.com:9000',
+    'http://s3.example.com',
+    '.example.com',
+    'a..b',
+    '*.example.com',
+    'a b',
+  ]) {
+    assert.throws(() => read({ SLUICE_DOMAINS: wrong }), InvalidConfig, wrong)
+  }
+})
+
+it('keeps those without a key out of everything where public access is blocked', () => {
+  assert.equal(read({}).anonymous, true)
+  assert.equal(read({ SLUICE_BLOCK_PUBLIC_ACCESS: 'on' }).anonymous, false)
+  assert.throws(() => read({ SLUICE_BLOCK_PUBLIC_ACCESS: 'yes' }), InvalidConfig)
+})

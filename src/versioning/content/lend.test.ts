@@ -1,0 +1,97 @@
+import assert from 'node:assert/strict'
+import { randomBytes } from 'node:crypto'
+import { after, before, describe, it } from 'node:test'
+import { MIB } from '../../kernel/index.ts'
+import type { StagedContent } from '../versioning.ts'
+import type { Content } from './index.ts'
+import { StoreFolder, store } from './testing/open-store.ts'
+
+describe('content that is lent', () => {
+  const body = randomBytes(9 * MIB + 17)
+  let folder: StoreFolder
+  let content: Content
+  let staged: StagedContent
+  before(async () => {
+    folder = await StoreFolder.make()
+    content = await folder.open()
+    staged = await store(content, body)
+    await folder.publish(content, staged)
+  })
+  after(async () => {
+    await content.close()
+    await folder.remove()
+  })
+
+  it('is what was stored, whole and in ranges', async () => {
+    for (const { start, end } of [
+      { start: 0, end: body.length },
+      { start: 5, end: 6 },
+      { start: MIB - 1, end: 3 * MIB + 1 },
+    ]) {
+      const pieces: Buffer[] = []
+      for await (const piece of content.lend(staged.content, { start, end })) pieces.push(Buffer.from(piece))
+      assert.ok(Buffer.concat(pieces).equals(body.subarray(start, end)))
+    }
+  })
+
+  it('stays as it is until the next piece is asked for, whoever else reads meanwhile', async () => {
+    let at = 0
+    for await (const piece of content.lend(staged.content)) {
+      for (let i = 0; i < 3; i++) await content.readBytes(staged.content, { start: i * MIB, end: (i + 1) * MIB })
+      assert.ok(piece.equals(body.subarray(at, at + piece.length)))
+      at += piece.length
+    }
+    assert.equal(at, body.length)
+  })
+
+  it('stays as it is for good where the reader left: it may still be on its way', async () => {
+    const held: Buffer[] = []
+    for (let i = 0; i < 3; i++) {
+      for await (const piece of content.lend(staged.content)) {
+        held.push(piece)
+        break
+      }
+    }
+    for await (const piece of content.lend(staged.content, { start: 4 * MIB, end: body.length }))
+      assert.ok(piece.length > 0)
+    for (const piece of held) assert.ok(piece.equals(body.subarray(0, piece.length)))
+  })
+
+  it('uses the same memory again and again', async () => {
+    const memories = new Set<ArrayBufferLike>()
+    for (let i = 0; i < 5; i++) {
+      for await (const piece of content.lend(staged.content, { start: 0, end: 9 * MIB })) memories.add(piece.buffer)
+    }
+    assert.ok(memories.size <= 8, `${memories.size} buffers for 45 pieces`)
+  })
+})
+
+describe('many small reads at once', () => {
+  it('give each its bytes, and fail alone where bytes have changed', async () => {
+    const folder = await StoreFolder.make()
+    const content = await folder.open()
+    try {
+      const bodies = Array.from({ length: 100 }, (_, n) => randomBytes(600 + n * 37))
+      const staged = await Promise.all(bodies.map((bytes) => content.putBytes(bytes)))
+      await folder.publish(content, ...staged)
+      const [pack] = await folder.packFiles()
+      const place = staged[40]?.chunks[0]
+      assert.ok(pack !== undefined && place)
+      await folder.damage(pack, (bytes) => {
+        bytes[place.offset] = (bytes[place.offset] ?? 0) ^ 1
+        return bytes
+      })
+      for (let round = 0; round < 3; round++) {
+        const reads = await Promise.allSettled(staged.map((one) => content.readBytes(one.content)))
+        for (const [index, read] of reads.entries()) {
+          if (index === 40)
+            assert.equal(read.status === 'rejected' && (read.reason as { code: string }).code, 'Corrupt')
+          else assert.ok(read.status === 'fulfilled' && read.value.equals(bodies[index]!))
+        }
+      }
+    } finally {
+      await content.close()
+      await folder.remove()
+    }
+  })
+})
