@@ -51,7 +51,7 @@ export async function measureLimits(folder: string, scale: Scale, credentials: C
       credentials,
     })
   try {
-    // As the server is warmed up.
+    // The server is warmed up too.
     await many('GET', scale.connections, Math.ceil(scale.count / 2))
     await many('PUT', scale.connections, Math.ceil(scale.count / 2))
     return {

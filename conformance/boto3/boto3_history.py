@@ -297,7 +297,7 @@ class Snapshots(Case):
     def test_reads_one_state_of_a_commit_while_its_branch_is_rewritten_a_hundred_times(self):
         for n in range(self.FILES):
             self.put(f"f{n}", f"0 {n}".encode())
-        [commit] = commits_of(self.repo)
+        commit = commits_of(self.repo)[0]
         snapshot = f"{commit['id']}.{self.repo}"
         expected = {f"f{n}": f"0 {n}".encode() for n in range(self.FILES)}
         failures, done = [], threading.Event()

@@ -35,8 +35,6 @@ export function scanXml(text: string): XmlElement | undefined {
       if (end < 0) return undefined
       if (text.charCodeAt(end + 1) !== SLASH) {
         at = skipWhitespace(text, at)
-        // Text beside elements.
-        if (at !== end) return undefined
         continue
       }
       const value = readText(text, at, end)

@@ -77,6 +77,36 @@ describe('the SQLite database', () => {
     assert.ok(await db.get('SELECT 1 FROM thing WHERE id = 4'))
   })
 
+  it('says that nothing has changed only as long as no commit was even begun', async () => {
+    const before = db.unchangedSince
+    assert.notEqual(before, undefined)
+    await db.all('SELECT 1')
+    assert.equal(db.unchangedSince, before)
+    let inside: number | undefined
+    let written = false
+    const write = db
+      .write(async (tx) => {
+        await tx.run('SELECT 1')
+        inside = db.unchangedSince
+      })
+      .then(() => {
+        written = true
+      })
+    const seen = new Set<number | undefined>()
+    while (!written) {
+      seen.add(db.unchangedSince)
+      await new Promise((resolve) => setImmediate(resolve))
+    }
+    await write
+    assert.equal(inside, before, 'what is not committed nobody sees')
+    assert.ok(seen.has(undefined), 'while it is committed, some may see it and others not')
+    assert.notEqual(db.unchangedSince, before)
+    assert.notEqual(db.unchangedSince, undefined)
+    const failed = db.write(() => Promise.reject(new Error('no')))
+    await assert.rejects(failed, /no/)
+    assert.notEqual(db.unchangedSince, undefined)
+  })
+
   it('shows one state to all reads of a snapshot', async () => {
     await db.snapshot(async (queries) => {
       const count = () => queries.get<{ n: number }>('SELECT count(*) AS n FROM thing')
