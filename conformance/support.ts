@@ -28,15 +28,16 @@ export async function runProgram(command: string, args: readonly string[], optio
   const child = spawn(command, args, {
     cwd: options.folder,
     env: { ...options.environment },
-    timeout: options.timeoutMs ?? COMMAND_TIMEOUT_MS,
   })
+  // Not the timeout of spawn(): that one goes on, and holds the process, where there is no such program.
+  const timer = setTimeout(() => child.kill(), options.timeoutMs ?? COMMAND_TIMEOUT_MS)
   const kept: { stdout: Buffer[]; stderr: Buffer[] } = { stdout: [], stderr: [] }
   child.stdout.on('data', (bytes) => kept.stdout.push(bytes))
   child.stderr.on('data', (bytes) => kept.stderr.push(bytes))
   // A program that does not read its input to the end closes the pipe.
   child.stdin.on('error', () => undefined)
   child.stdin.end(options.input)
-  const [code, signal] = await once(child, 'close')
+  const [code, signal] = await once(child, 'close').finally(() => clearTimeout(timer))
   const stderr = Buffer.concat(kept.stderr).toString()
   return {
     code: code ?? -1,

@@ -188,6 +188,8 @@ describe('a request in its headers', () => {
 
   it('is refused without a signature, and with two', async () => {
     await refuses({ rawUrl, headers: { host: 'a' } }, 'MissingAuthentication')
+    // Who may come without one must not mean two buckets at once either.
+    await refuses({ rawUrl, headers: { host: 'a' }, rawHeaders: ['Host', 'a', 'Host', 'b'] }, 'DuplicateHeader')
     const presigned = presignUrl({ ...base, method: 'GET', url, expiresSeconds: 60 }).slice(
       'http://127.0.0.1:30600'.length,
     )
@@ -200,6 +202,13 @@ describe('a request in its headers', () => {
     const headers = signed()
     headers['authorization'] = headers['authorization']!.replace('SignedHeaders=host;', 'SignedHeaders=')
     await refuses({ rawUrl, headers }, 'HeadersNotSigned')
+  })
+
+  it('is refused when more headers are signed than any request has: each is looked for', async () => {
+    const headers = signed()
+    const many = Array.from({ length: 1001 }, (_, index) => `a${String(index).padStart(4, '0')}`).join(';')
+    headers['authorization'] = headers['authorization']!.replace('SignedHeaders=', `SignedHeaders=${many};`)
+    await refuses({ rawUrl, headers }, 'MalformedAuthorization')
   })
 
   it('is refused when a header that matters, or a part of the credential, is there twice', async () => {
@@ -292,8 +301,8 @@ describe('a presigned URL', () => {
   it('lives from 1 second to 7 days', async () => {
     await verify({ rawUrl: presign('/a/b', 604_800), headers })
     await refuses({ rawUrl: presign('/a/b', 604_801), headers }, 'MalformedQueryAuthorization')
-    await refuses({ rawUrl: presign('/a/b', 0), headers }, 'MalformedQueryAuthorization')
-    await refuses({ rawUrl: presign('/a/b', -1), headers }, 'MalformedQueryAuthorization')
+    await refuses({ rawUrl: presign('/a/b', 0), headers }, 'RequestExpired')
+    await refuses({ rawUrl: presign('/a/b', -1), headers }, 'RequestExpired')
   })
 
   it('is refused when anything of it is changed, missing or doubled', async () => {
