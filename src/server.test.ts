@@ -6,11 +6,11 @@ import https from 'node:https'
 import { connect, type Socket } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { PassThrough, Readable } from 'node:stream'
+import { PassThrough } from 'node:stream'
 import { text } from 'node:stream/consumers'
 import { after, before, describe, it } from 'node:test'
-import { runCommand } from './cli/run.ts'
-import { createLog, type KeyPair, readCliConfig, readConfig, signRequest, systemClock } from './kernel/index.ts'
+import { runWords } from './cli/testing/cli.ts'
+import { createLog, type KeyPair, readConfig, signRequest, systemClock } from './kernel/index.ts'
 import { makeCertificate, withoutOpenssl } from './kernel/testing/certificates.ts'
 import { type RunningServer, startServer } from './server.ts'
 
@@ -57,22 +57,8 @@ describe('the whole server', () => {
   })
   after(() => rm(folder, { recursive: true, force: true }))
 
-  const sluice = async (words: string, env: Record<string, string> = {}) => {
-    const [stdout, stderr] = [new PassThrough(), new PassThrough()]
-    const written = Promise.all([text(stdout), text(stderr)])
-    const code = await runCommand(words.split(' '), {
-      config: readCliConfig({ ...settings, HOME: folder, ...env }, folder),
-      stdin: Readable.from([]),
-      stdout,
-      stderr,
-      signal: new AbortController().signal,
-      now: Date.now,
-    })
-    stdout.end()
-    stderr.end()
-    const [out, err] = await written
-    return { code, out, err }
-  }
+  const sluice = (words: string, env: Record<string, string> = {}) =>
+    runWords(words.split(' '), { folder, env: { ...settings, HOME: folder, ...env } })
 
   const s3 = async (key: KeyPair, method: string, path: string, ca?: Buffer) => {
     const url = server.s3Url + path

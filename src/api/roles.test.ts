@@ -175,7 +175,11 @@ describe('users', () => {
     const turned = await read<KeyJson>(ask(bob, 'POST', '/v1/users/bob/rotate', {}))
     assert.equal(codeOf(await ask(bob, 'GET', '/v1/user')), 'UnknownAccessKey')
     assert.equal((await read<UserJson>(ask(turned, 'GET', '/v1/user'))).name, 'bob')
-    bob = turned
+    bob = await read<KeyJson>(ask(turned, 'POST', '/v1/users/bob/rotate', { graceSeconds: 600 }))
+    // Whoever has the old key must not outlast it, nor end the new one.
+    assert.equal((await ask(turned, 'GET', '/v1/user')).status, 200)
+    assert.ok(isDenied(await ask(turned, 'POST', '/v1/users/bob/rotate', {})))
+    assert.equal((await ask(bob, 'GET', '/v1/user')).status, 200)
   })
 
   it('see jobs, logs and pipelines of what they may read only, and make pipelines that stay inside', async () => {
@@ -293,6 +297,24 @@ describe('temporary credentials', () => {
     assert.equal((await ask(bound, 'DELETE', '/v1/repos/tinas/branches/master/file?path=in/a')).status, 200)
     assert.ok(isDenied(await ask(bound, 'POST', '/v1/flush', { commits: ['tinas@master'] })))
     assert.ok(isDenied(await ask(bound, 'POST', '/v1/repos/tinas/branches/master/finish', {})))
+  })
+
+  it('bound to a branch bring nothing of others into it, and leave its transactions to those they are for', async () => {
+    const branches = '/v1/repos/tinas/branches'
+    assert.equal((await ask(key, 'POST', branches, { name: 'dev' })).status, 201)
+    const bound = await lend({ grants: [{ repo: 'tinas', role: 'writer', branch: 'dev' }] })
+    assert.equal((await ask(bound, 'GET', `${branches}/dev`)).status, 200)
+    const head = await read<{ id: string }>(ask(key, 'GET', '/v1/repos/tinas/commits/master'))
+    for (const to of ['master', 'master^', head.id]) {
+      assert.ok(isDenied(await ask(bound, 'POST', `${branches}/dev/restore`, { to })), to)
+    }
+    await ask(key, 'POST', `${branches}/dev/transactions`, { name: 'load' })
+    assert.ok(isDenied(await ask(bound, 'POST', `${branches}/dev/transactions`, { name: 'more' })))
+    assert.ok(isDenied(await ask(bound, 'POST', `${branches}/dev/transactions/load/finish`, {})))
+    assert.ok(isDenied(await ask(bound, 'DELETE', `${branches}/dev/transactions/load`)))
+    const loading = await lend({ grants: [{ repo: 'tinas', role: 'writer', branch: 'tx-load.dev' }] })
+    assert.ok(isDenied(await ask(loading, 'DELETE', `${branches}/master/transactions/load`)))
+    assert.equal((await ask(loading, 'DELETE', `${branches}/dev/transactions/load`)).status, 204)
   })
 
   it('compare with commits that they may read only', async () => {

@@ -76,6 +76,8 @@ interface Description<P extends Fields, Q extends Fields, B extends Fields> {
   readonly about?: string
   /** The field of the query that says which files it is about; left out, it is about the whole branch or commit. */
   readonly within?: 'path' | 'prefix'
+  /** It is about the transaction that `branch` and `name` say, and not about the branch itself. */
+  readonly inTransaction?: true
   /** A bearer token that will do in place of a signature, where one is configured. */
   readonly token?: 'metrics'
   readonly params?: P
@@ -101,6 +103,7 @@ export interface Route {
   readonly needs: Need
   readonly about?: string
   readonly within?: 'path' | 'prefix'
+  readonly inTransaction?: true
   readonly token?: 'metrics'
   readonly params: Fields
   readonly query: Fields

@@ -32,6 +32,7 @@ import { type Observed, observe } from './observe.ts'
 import type { Answer, RawCall, Route, Services } from './route.ts'
 import { routes } from './routes.ts'
 
+/** What the API is made of. */
 export interface ApiOptions extends Services {
   readonly keys: KeyRing
   readonly log: Log
@@ -228,7 +229,8 @@ function serve(route: Route, services: Services & { log: Log }, closing: AbortSi
 
 /** What part of its repo a request is about. */
 function placeOf(route: Route, params: Readonly<Record<string, string>>, query: ReadonlyMap<string, string>): Place {
-  const branch = params['branch'] ?? params['revision']
+  const onto = params['branch'] ?? params['revision']
+  const branch = route.inTransaction ? `tx-${params['name']}.${onto}` : onto
   return { branch, ...(route.within === undefined ? {} : { path: query.get(route.within) ?? '' }) }
 }
 

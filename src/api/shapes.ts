@@ -1,3 +1,4 @@
+import { JOB_STATES } from '../pipelines/index.ts'
 import type { JsonSchema } from './fields.ts'
 
 /** The contract's types as JSON Schema, for the OpenAPI document; a test holds real answers against them. */
@@ -25,17 +26,7 @@ function shape(required: Record<string, JsonSchema>, optional: Record<string, Js
   }
 }
 
-const jobState = oneOf(
-  'created',
-  'starting',
-  'running',
-  'egressing',
-  'finishing',
-  'success',
-  'failure',
-  'killed',
-  'unrunnable',
-)
+const jobState = oneOf(...JOB_STATES)
 const datumState = oneOf('starting', 'running', 'success', 'failed', 'recovered', 'skipped')
 
 const roleName = oneOf('reader', 'writer', 'owner')

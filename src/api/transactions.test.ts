@@ -1,8 +1,7 @@
 import assert from 'node:assert/strict'
 import { after, before, describe, it } from 'node:test'
-import type { BranchJson, CommitJson, FlushJson, TransactionJson, WrittenJson } from './contract.ts'
-import type { ShapeName } from './shapes.ts'
-import { faultsOf } from './testing/conforms.ts'
+import type { BranchJson, CommitJson, FlushJson, TransactionJson } from './contract.ts'
+import { post, testApi } from './testing/api.ts'
 import { type Ask, codeOf, messageOf, send } from './testing/requests.ts'
 import { openStack, type Stack } from './testing/stack.ts'
 
@@ -12,29 +11,15 @@ before(async () => {
 })
 after(() => stack.close())
 
-async function ask<T>(shape: ShapeName, path: string, more: Partial<Ask> = {}): Promise<T> {
-  const reply = await send(stack.url, { path, ...more })
-  assert.ok(reply.status < 300, `${path}: ${reply.status} ${reply.text}`)
-  const value = JSON.parse(reply.text) as unknown
-  for (const item of [value].flat()) assert.deepEqual(faultsOf(shape, item), [], path)
-  return value as T
-}
-
-const post = (body: unknown): Partial<Ask> => ({ method: 'POST', body: JSON.stringify(body) })
+const { ask, newBranch, put } = testApi(() => stack)
 const putJson = (body: unknown): Partial<Ask> => ({ method: 'PUT', body: JSON.stringify(body) })
-const newBranch = (repo: string) => ask<BranchJson>('Branch', `/v1/repos/${repo}/branches`, post({ name: 'master' }))
-const write = (repo: string, path: string, body: string) =>
-  ask<WrittenJson>('Written', `/v1/repos/${repo}/branches/master/file?path=${encodeURIComponent(path)}`, {
-    method: 'PUT',
-    body,
-  })
 
 describe('transactions over the API', () => {
   const path = (rest = '') => `/v1/repos/tx/branches/master/transactions${rest}`
 
   it('are opened, listed, finished and aborted', async () => {
     await newBranch('tx')
-    await write('tx', 'a', 'one')
+    await put('tx', 'a', 'one')
     const opened = await ask<TransactionJson>('Transaction', path(), post({ name: 'job', message: 'begun' }))
     assert.equal(opened.bucket, 'tx-job.master.tx')
     const same = await send(stack.url, { path: path(), ...post({ name: 'job' }) })
@@ -83,9 +68,9 @@ describe('the batch of a branch over the API', () => {
 
   it('is held by a job, which a flush says, until it is forced', async () => {
     await newBranch('held')
-    const scratch = await write('held', 't/_temporary/0/part', 'x')
+    const scratch = await put('held', 't/_temporary/0/part', 'x')
     assert.deepEqual([scratch.commit, scratch.version], [null, null])
-    const { commit } = await write('held', 't/part', 'x')
+    const { commit } = await put('held', 't/part', 'x')
     const [open] = await ask<CommitJson[]>('Commit', '/v1/repos/held/commits')
     assert.deepEqual([open?.id, open?.state, open?.heldBy], [commit, 'open', 'a job that writes to t/_temporary/'])
     const flush = async (more: object) => {

@@ -60,7 +60,9 @@ export function isCommitId(base: string): boolean {
 
 function branchName(text: string, revision: string): string {
   if (revision.includes('^') || isCommitId(revision)) {
-    throw new UsageError(`${text} names a commit: only a branch can be written to, as repo@branch`)
+    throw new UsageError(
+      `${text} names a commit: only a branch can be written to, as repo@branch, and 8 to 32 hex digits alone are no branch's name`,
+    )
   }
   return revision
 }

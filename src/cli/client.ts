@@ -210,6 +210,15 @@ export class ApiClient {
     if (this.#signal.aborted) return new CliError('interrupted', { cause: error })
     const errno = errnoOf(error)
     if (errno === 'ECONNRESET' || errno === 'EPIPE') return this.#lost(errorMessage(error))
+    if (errno === 'EPROTO') {
+      const plain = this.url.replace(/^https:/, 'http:')
+      return new CliError(
+        `${this.url} does not speak https: set SLUICE_API_URL to where the server runs, perhaps ${plain}`,
+        {
+          cause: error,
+        },
+      )
+    }
     const why = errno === 'ECONNREFUSED' ? 'nothing listens there' : errorMessage(error)
     if (errno !== undefined && untrusted.test(errno)) {
       return new CliError(
@@ -224,7 +233,10 @@ export class ApiClient {
   }
 
   #lost(why: string): CliError {
-    return new CliError(`the connection to ${this.url} was lost: ${why}`)
+    const plain = this.url.startsWith('http:')
+      ? `; if the server has a certificate, it is https:${this.url.slice(5)}`
+      : ''
+    return new CliError(`the connection to ${this.url} was lost: ${why}${plain}`)
   }
 }
 

@@ -15,7 +15,7 @@ export class ApiError extends CliError {
 
   constructor(code: string, message: string, data: Readonly<Record<string, unknown>> = {}) {
     const hint = hints[code]
-    super(hint === undefined ? message : `${message}; ${hint}`)
+    super(hint === undefined ? message : `${message.replace(/\.$/, '')}; ${hint}`)
     this.code = code
     this.data = data
   }
@@ -33,5 +33,6 @@ const hints: Readonly<Record<string, string>> = {
   JobNotFound: '`sluice job list` shows what there is',
   SignatureMismatch: 'check AWS_SECRET_ACCESS_KEY, or take the server\'s root key: eval "$(npx sluice env)"',
   UnknownAccessKey: 'check AWS_ACCESS_KEY_ID, or take the server\'s root key: eval "$(npx sluice env)"',
+  ExpiredSecurityToken: 'go back to the key that made it (the root key: eval "$(npx sluice env)"), and make new ones',
   RequestTimeSkewed: 'set the clock of this machine, or of the server',
 }

@@ -17,7 +17,11 @@ export async function writeProfile(
     aws_access_key_id: values['AWS_ACCESS_KEY_ID'] ?? '',
     aws_secret_access_key: values['AWS_SECRET_ACCESS_KEY'] ?? '',
   }
-  const settings = { endpoint_url: values['AWS_ENDPOINT_URL'] ?? '', region: values['AWS_REGION'] ?? '' }
+  const settings = {
+    endpoint_url: values['AWS_ENDPOINT_URL'] ?? '',
+    region: values['AWS_REGION'] ?? '',
+    ...(values['AWS_CA_BUNDLE'] !== undefined && { ca_bundle: values['AWS_CA_BUNDLE'] }),
+  }
   await change(config.awsCredentialsFile, name, keys)
   await change(config.awsConfigFile, name === 'default' ? name : `profile ${name}`, settings)
   return [config.awsCredentialsFile, config.awsConfigFile]

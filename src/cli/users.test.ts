@@ -1,46 +1,19 @@
 import assert from 'node:assert/strict'
-import { mkdtemp, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
-import { PassThrough, Readable } from 'node:stream'
-import { text } from 'node:stream/consumers'
 import { after, before, describe, it } from 'node:test'
 import type { CredentialsJson, KeyJson, UserCreatedJson, UserJson } from '../api/contract.ts'
-import { openStack, type Stack } from '../api/testing/stack.ts'
-import { readCliConfig } from '../kernel/index.ts'
-import { runCommand } from './run.ts'
+import { type Environment, openCli, type TestCli } from './testing/cli.ts'
 
-let stack: Stack
-let folder: string
+let cli: TestCli
 before(async () => {
-  stack = await openStack()
-  folder = await mkdtemp(join(tmpdir(), 'sluice-cli-users-'))
+  cli = await openCli()
 })
-after(async () => {
-  await stack.close()
-  await rm(folder, { recursive: true, force: true })
-})
+after(() => cli.close())
 
 /** By the root key, or in the environment that `exports` says. */
-async function run(words: string, environment: Readonly<Record<string, string>> = {}) {
-  const [stdout, stderr] = [new PassThrough(), new PassThrough()]
-  const written = Promise.all([text(stdout), text(stderr)])
-  const code = await runCommand(words.split(' '), {
-    config: readCliConfig({ HOME: folder, SLUICE_DATA: stack.folder, ...environment }, folder),
-    stdin: Readable.from([]),
-    stdout,
-    stderr,
-    signal: new AbortController().signal,
-    now: Date.now,
-  })
-  stdout.end()
-  stderr.end()
-  const [out, err] = await written
-  return { code, out, err }
-}
+const run = (words: string, env: Environment = {}) => cli.run(words.split(' '), { env })
 
-async function ok(words: string, environment?: Readonly<Record<string, string>>): Promise<string> {
-  const { code, out, err } = await run(words, environment)
+async function ok(words: string, env?: Environment): Promise<string> {
+  const { code, out, err } = await run(words, env)
   assert.equal(code, 0, err)
   return out
 }
@@ -89,6 +62,7 @@ describe('sluice user', () => {
     const { keys } = JSON.parse(await ok('user inspect --json', last)) as UserJson
     assert.equal(keys.filter(({ expires }) => expires !== undefined).length, 1)
     assert.match((await run('user rotate carl --grace forever')).err, /--grace forever/)
+    assert.match((await run('user rotate carl --grace 8d')).err, /--grace 8d: at most 7d/)
   })
 
   it('makes temporary credentials that are bound as is asked', async () => {
@@ -117,7 +91,7 @@ describe('sluice user', () => {
     ]) {
       assert.equal((await run(words, dora)).code, 2, words)
     }
-    assert.match((await run('user credentials --for 13h', dora)).err, /12 hours/)
+    assert.match((await run('user credentials --for 13h', dora)).err, /--for 13h: at most 12h/)
     assert.match((await run('user credentials --repo shared', dora)).err, /not reader of repo shared itself/)
   })
 

@@ -12,6 +12,7 @@ export interface ObjectInfo {
   readonly metadata: Readonly<Record<string, string>>
 }
 
+/** What goes with a body. */
 export interface PutOptions {
   readonly contentType?: string
   readonly metadata?: Readonly<Record<string, string>>
@@ -28,6 +29,7 @@ export interface GetRange {
   readonly end: number
 }
 
+/** One page of a listing. */
 export interface ListOptions {
   readonly prefix?: string
   /** Only keys after this one. */
@@ -36,18 +38,21 @@ export interface ListOptions {
   readonly limit?: number
 }
 
+/** Objects in the order of their keys. */
 export interface ListPage {
   readonly objects: readonly Pick<ObjectInfo, 'key' | 'size' | 'etag' | 'modifiedMs'>[]
   /** Set when there are more: pass it as `after`. */
   readonly next?: string
 }
 
+/** A part that the store has taken. */
 export interface UploadedPart {
   readonly number: number
   readonly etag: string
   readonly size: number
 }
 
+/** A multipart upload that was begun. */
 export interface PartUpload {
   /** Opaque; with the key it is all that is needed to go on after a crash. */
   readonly uploadId: string
@@ -89,9 +94,11 @@ export abstract class StoreError extends DomainError {
 export class ObjectNotFound extends StoreError {
   readonly code = 'ObjectNotFound'
 }
+/** The store does not let these credentials do it. */
 export class StoreDenied extends StoreError {
   readonly code = 'StoreDenied'
 }
+/** A condition of a write did not hold. */
 export class StorePreconditionFailed extends StoreError {
   readonly code = 'StorePreconditionFailed'
 }
@@ -99,6 +106,7 @@ export class StorePreconditionFailed extends StoreError {
 export class StoreRejected extends StoreError {
   readonly code = 'StoreRejected'
 }
+/** The store asks for fewer requests. */
 export class StoreThrottled extends StoreError {
   readonly code = 'StoreThrottled'
   override readonly retryable = true

@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { StoreError } from './object-store.ts'
 
+/** How often, and after which pauses, something is tried again. */
 export interface RetryPolicy {
   /** How often it is tried in all. */
   readonly attempts: number

@@ -8,6 +8,7 @@ import {
 } from '../kernel/index.ts'
 import { parseEndpoint } from './target-url.ts'
 
+/** The tables of secrets, for `migrate`. */
 export const cloudMigrations: MigrationSet = {
   floor: 'cloud',
   migrations: [
@@ -44,6 +45,7 @@ export interface OpenSecret extends SecretInfo {
   readonly secretAccessKey: string
 }
 
+/** A secret as it is given: the only time that its key is in the clear. */
 export interface SecretInput {
   readonly name: string
   readonly accessKeyId: string
@@ -66,6 +68,7 @@ export interface SecretStore {
   open(name: string): Promise<OpenSecret>
 }
 
+/** There is no such secret. */
 export class SecretNotFound extends DomainError {
   readonly code = 'SecretNotFound'
   constructor(name: string) {
@@ -76,6 +79,7 @@ export class SecretNotFound extends DomainError {
   }
 }
 
+/** There is a secret of this name already. */
 export class SecretExists extends DomainError {
   readonly code = 'SecretExists'
   constructor(name: string) {

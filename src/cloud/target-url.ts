@@ -5,6 +5,7 @@ import { isLoopback } from './addresses.ts'
 /** A place in a cloud store, parsed. Only `s3` can be opened in this release. */
 export type Target = S3Target | LaterTarget
 
+/** A folder of a bucket. */
 export interface S3Target {
   readonly kind: 's3'
   /** `https://host[:port]` without a path; undefined: Amazon S3. */
@@ -18,6 +19,7 @@ export interface S3Target {
   readonly identity: string
 }
 
+/** A URL of a store that Pachyderm knows and this release does not push to. */
 export interface LaterTarget {
   readonly kind: 'gs' | 'azure'
   /** What the store is called. */

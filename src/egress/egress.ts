@@ -31,6 +31,7 @@ export interface Egress {
   stop(): Promise<void>
 }
 
+/** What egress is opened on. */
 export interface EgressOptions {
   readonly db: Database
   readonly versioning: Pick<Versioning, 'content' | 'trees'>

@@ -7,6 +7,7 @@ export interface EgressMeter {
   ended(result: 'success' | 'failed'): void
 }
 
+/** Registers the metrics of egress; what is returned counts pushes and bytes. */
 export function measureEgress(metrics: Metrics, db: Pick<Database, 'all'>): EgressMeter {
   const bytes = metrics.counter('sluice_egress_sent_bytes_total', 'Bytes that have arrived at targets.')()
   const pushes = metrics.counter('sluice_egress_pushes_total', 'Pushes that have ended, by result.', ['result'])

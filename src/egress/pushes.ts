@@ -19,6 +19,7 @@ export interface EgressStatus {
   readonly reason?: string
 }
 
+/** The output of a job that is to be pushed. */
 export interface EgressRequest {
   readonly job: string
   readonly pipeline: string

@@ -1,5 +1,6 @@
 import type { MigrationSet } from '../kernel/index.ts'
 
+/** The tables of egress, for `migrate`. */
 export const egressMigrations: MigrationSet = {
   floor: 'egress',
   migrations: [

@@ -1,5 +1,5 @@
-import { AccessDenied, authorize, type Need, type Person, type Place, type Users } from '../kernel/index.ts'
-import { isTransactionName, type RepoName, type Versioning } from '../versioning/index.ts'
+import { AccessDenied, authorize, isAllowed, type Need, type Person, type Place, type Users } from '../kernel/index.ts'
+import { isControlPath, isTransactionName, type RepoName, type Versioning } from '../versioning/index.ts'
 import { S3Error } from './s3/codes.ts'
 import { readCopySource } from './s3/copy-source.ts'
 import { orElse } from './s3/find-entry.ts'
@@ -29,7 +29,8 @@ export function placeOf(request: S3Request | BucketRequest | ObjectRequest, oper
   // A version or a commit that is named by its id can be of any branch.
   const anyBranch = query.has('versionId') || (query.get('flush') ?? '') !== ''
   const branch = anyBranch ? undefined : bucket.name
-  if (operation.on === 'object') return { branch, path: request.keyText }
+  // What the control folder tells and does is about the whole bucket, whatever its keys begin with.
+  if (operation.on === 'object') return isControlPath(request.keyText) ? { branch } : { branch, path: request.keyText }
   switch (operation.reach) {
     case 'all':
       return { branch }
@@ -66,7 +67,7 @@ export async function ownerOf(services: Owners, caller: Person, repo: RepoName):
 /** Refuses a request that expects its bucket, or its copy's source, to be somebody else's. */
 export async function checkExpectedOwners(
   services: Owners,
-  caller: Person,
+  caller: Context['caller'],
   request: S3Request | BucketRequest,
 ): Promise<void> {
   const { headers } = request
@@ -74,7 +75,10 @@ export async function checkExpectedOwners(
     await check('x-amz-expected-bucket-owner', request.bucket.repo)
   }
   if (headers['x-amz-source-expected-bucket-owner'] !== undefined && headers['x-amz-copy-source'] !== undefined) {
-    await check('x-amz-source-expected-bucket-owner', readCopySource(headers).bucket.repo)
+    const { bucket, path, version } = readCopySource(headers)
+    // Whose it is, is for those who may read it; the copy is refused to the others.
+    const place = { branch: version ? undefined : bucket.name, path }
+    if (isAllowed(caller, 'read', bucket.repo, place)) await check('x-amz-source-expected-bucket-owner', bucket.repo)
   }
 
   async function check(name: string, repo: RepoName): Promise<void> {

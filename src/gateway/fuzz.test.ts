@@ -4,8 +4,9 @@ import { connect } from 'node:net'
 import { after, before, describe, it } from 'node:test'
 import { crc32 } from 'node:zlib'
 import fc from 'fast-check'
-import { createLog, encodeRfc3986, parseRequestUrl, rootKeyRing, signRequest, verifyRequest } from '../kernel/index.ts'
+import { createLog, encodeRfc3986, parseRequestUrl } from '../kernel/index.ts'
 import { AwsChunkedDecoder } from './s3/body/decoder.ts'
+import { newChain } from './s3/body/testing/chain.ts'
 import { readCopySource } from './s3/copy-source.ts'
 import { registry } from './s3/registry.ts'
 import { readXml } from './s3/xml-read.ts'
@@ -59,27 +60,8 @@ describe('a body in signed chunks', () => {
   checksum.writeUInt32BE(crc32(content))
   const trailer = `x-amz-checksum-crc32:${checksum.toString('base64')}`
 
-  async function newChain() {
-    const headers = signRequest({
-      ...testKey,
-      method: 'PUT',
-      url: 'http://127.0.0.1/b/k',
-      headers: {},
-      bodySha256: 'STREAMING-AWS4-HMAC-SHA256-PAYLOAD-TRAILER',
-      region: 'us-east-1',
-      service: 's3',
-      now,
-    })
-    const { payload } = await verifyRequest(
-      { method: 'PUT', rawUrl: '/b/k', headers, rawHeaders: Object.entries(headers).flat() },
-      { findKey: rootKeyRing(testKey).find, nowMs: now.getTime() },
-    )
-    assert.ok(payload.kind === 'chunked' && payload.chain)
-    return payload.chain
-  }
-
   async function frame(signed: boolean): Promise<Buffer> {
-    const chain = await newChain()
+    const chain = await newChain(testKey, now)
     const lines: Buffer[] = []
     for (const chunk of chunks) {
       const signature = signed ? `;chunk-signature=${chain.chunk(sha256(chunk))}` : ''
@@ -98,7 +80,7 @@ describe('a body in signed chunks', () => {
         const decoder = new AwsChunkedDecoder({
           decodedBytes: content.length,
           trailers: ['x-amz-checksum-crc32'],
-          ...(signed ? { chain: await newChain() } : {}),
+          ...(signed ? { chain: await newChain(testKey, now) } : {}),
         })
         const out: Buffer[] = []
         try {

@@ -37,6 +37,7 @@ const CLOSE_GRACE_MS = 10_000
 /** How often connections that have become idle meanwhile are closed. */
 const CLOSE_IDLE_MS = 20
 
+/** What the S3 endpoint is made of. */
 export interface GatewayOptions {
   readonly versioning: Versioning
   readonly keys: KeyRing
@@ -63,6 +64,7 @@ interface Patience {
   readonly sendIdleMs: number
 }
 
+/** The S3 endpoint. */
 export interface Gateway {
   /** Not listening yet. */
   readonly server: Server

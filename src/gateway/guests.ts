@@ -3,11 +3,13 @@ import { AccessDenied, type AccessKey, type PayloadKind, SignatureError, type Ve
 import {
   type BranchAddress,
   type CannedAccess,
+  isCommitPrefix,
   isTransactionName,
   type Sharing,
   type VersionId,
   type Versioning,
 } from '../versioning/index.ts'
+import { S3Error } from './s3/codes.ts'
 import type { Operation, Reply } from './s3/operation.ts'
 import type { BucketRequest, ObjectRequest, S3Request } from './s3/request.ts'
 
@@ -86,13 +88,20 @@ export class Guests {
     const isGuest = caller === nobody || caller.temporary === undefined
     if (!(refusal instanceof AccessDenied) || !isGuest || !this.#sharing.some || !('bucket' in request)) throw refusal
     const { name } = operation
+    if (caller === nobody) refuseOverrides(request)
     if (!readsBucket.has(name) && !writesBucket.has(name) && !readsObject.has(name)) throw refusal
+    // Only the branch itself is shared: not its commits, and no transaction. Those are not even looked up, since what is wrong with
+    // one (why it failed, which others it could mean) is for readers of the repo.
+    const branch = request.bucket.name ?? ''
+    if (isCommitPrefix(branch) || isTransactionName(branch)) throw refusal
     const target = await this.#versioning.resolve(request.bucket.repo, request.bucket.name)
-    // Only the branch itself is shared: not its commits, and no transaction.
-    if (target.kind !== 'branch' || isTransactionName(request.bucket.name ?? '')) throw refusal
+    if (target.kind !== 'branch') throw refusal
     const access = await this.#sharing.ofBranch(target)
     const mayList = mayRead(access, caller)
-    if (readsObject.has(name)) return new Guest(this.#sharing, caller, mayList, refusal)
+    if (readsObject.has(name)) {
+      // A version or a commit that is named by its id can be of any branch, which nobody may list.
+      return new Guest(this.#sharing, caller, mayList && !request.query.has('versionId'), refusal)
+    }
     if (!(readsBucket.has(name) ? mayList : mayWrite(access))) throw refusal
     if (continuesUpload.has(name) && !(await this.#beganUpload(caller, target, request))) throw refusal
     return new Guest(this.#sharing, caller, true, undefined)
@@ -102,7 +111,7 @@ export class Guests {
   async #beganUpload(caller: AccessKey, at: BranchAddress, request: BucketRequest | ObjectRequest): Promise<boolean> {
     if (!('key' in request)) return false
     const upload = await this.#versioning.uploads.get(at, request.key, request.query.get('uploadId') ?? '')
-    return upload.author === caller.name
+    return upload.initiator === caller.canonicalId
   }
 }
 
@@ -141,6 +150,14 @@ export class Guest {
     }
     if (this.#refusal && !this.#shown) throw this.#refusal
     return reply
+  }
+}
+
+/** AWS: `response-*` "cannot be used with an unsigned (anonymous) request": a link would choose what a page shows an object as. */
+function refuseOverrides({ query }: S3Request): void {
+  for (const name of query.keys()) {
+    if (!name.startsWith('response-')) continue
+    throw new S3Error('InvalidRequest', 'Request specific response headers cannot be used for anonymous GET requests.')
   }
 }
 

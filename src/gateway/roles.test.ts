@@ -237,6 +237,13 @@ describe('users', () => {
     await put('/expected/a', ada)
     assert.equal((await source(bob.canonicalId)).code, 'AccessDenied')
     assert.equal((await source(ada.canonicalId)).status, 200)
+    // Of what they may not read they learn nothing by guessing.
+    await put('/bob-guesses', bob)
+    for (const id of [ada.canonicalId, bob.canonicalId]) {
+      const headers = { 'x-amz-copy-source': '/expected/a', 'x-amz-source-expected-bucket-owner': id }
+      assert.equal((await ask('GET', '/bob-guesses', bob, { headers })).status, 200)
+      assert.match((await put('/bob-guesses/a', bob, '', headers)).text, /needs the right to read/)
+    }
   })
 })
 
@@ -356,6 +363,12 @@ describe('temporary credentials', () => {
     )
     assert.equal((await get('/master.tina/team/b/x', key)).status, 200)
     assert.equal((await get('/master.tina/team/a/y', key)).status, 404)
+    // What the control folder tells is about the whole bucket, whatever the prefix.
+    for (const prefix of ['.', '.sluice/']) {
+      const dotted = await server.lend(key, [{ repo: 'tina', role: 'writer', prefix }])
+      await denied(`control with ${prefix}`, get('/master.tina/.sluice/diff.json', dotted))
+      await denied(`commit with ${prefix}`, put('/master.tina/.sluice/commit', dotted, 'a message'))
+    }
   })
 
   it('bound to a branch reach that bucket alone, and no version that is named by its id', async () => {
@@ -373,6 +386,12 @@ describe('temporary credentials', () => {
       const source = `/dev.tina/other?versionId=${version}`
       assert.equal((await copy('/dev.tina/b', source, lent)).code, 'AccessDenied', String(version))
     }
+    const id = made.headers['x-amz-version-id']
+    const object = `<Object><Key>a</Key><VersionId>${id}</VersionId></Object>`
+    const deleted = await ask('POST', '/dev.tina?delete', lent, { body: `<Delete>${object}</Delete>` })
+    assert.match(deleted.text, /<Code>AccessDenied</)
+    assert.equal((await remove(`/dev.tina/a?versionId=${id}`, lent)).code, 'AccessDenied')
+    assert.equal((await get('/dev.tina/a', lent)).status, 200)
     assert.equal((await get(`/dev.tina?flush=${commit}`, lent)).code, 'AccessDenied')
     assert.equal((await copy('/dev.tina/b', '/master.tina/other', lent)).code, 'AccessDenied')
     assert.equal((await put('/dev2.tina', lent)).code, 'BucketAlreadyExists')

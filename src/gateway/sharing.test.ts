@@ -30,8 +30,16 @@ const writer: AccessKey = {
   admin: false,
   roles: new Map([['shared', 'writer']]),
 }
+/** Somebody else, of the name that requests without a key have. */
+const namesake: AccessKey = {
+  accessKeyId: 'NAMESAKE',
+  secretAccessKey: 'a fourth secret, long enough',
+  name: 'anonymous',
+  canonicalId: 'd'.repeat(64),
+  admin: false,
+}
 const keys: KeyRing = {
-  find: async (id) => [root, stranger, writer].find(({ accessKeyId }) => accessKeyId === id),
+  find: async (id) => [root, stranger, writer, namesake].find(({ accessKeyId }) => accessKeyId === id),
 }
 const config = { region: undefined, apiPort: 30601, logLevel: 'silent' } as const
 
@@ -76,6 +84,9 @@ for (const anonymous of [true, false]) {
       await put('keys', 'hello', { ACL: 'authenticated-read' })
       assert.deepEqual(await both('/shared/public'), [200, open])
       assert.deepEqual(await both('/shared/keys'), [200, 403])
+      // What it is sent as is said by who put it there, or by who signs: not by whoever makes a link to it.
+      const asPage = '/shared/public?response-content-type=text%2Fhtml'
+      assert.deepEqual(await both(asPage), [200, anonymous ? 400 : 403])
       assert.deepEqual(await both('/shared/private'), [403, 403])
       // Whether there is such an object is not for them to know.
       assert.deepEqual(await both('/shared/nothing'), [403, 403])
@@ -108,6 +119,8 @@ for (const anonymous of [true, false]) {
       assert.deepEqual(await both('/shared?list-type=2'), [200, open])
       assert.deepEqual(await both('/shared/private'), [403, 403])
       assert.deepEqual(await both('/shared/nothing'), anonymous ? [404, 404] : [404, 403])
+      // The list is that of the branch: what others and their commits hold is not in it.
+      assert.deepEqual(await both('/shared/nothing?versionId=00000000'), [403, 403])
       assert.equal(await status('PUT', '/shared/mine', stranger, 'x'), 403)
       await server.s3.send(new PutBucketAclCommand({ Bucket, ACL: 'public-read-write' }))
       assert.equal(await status('PUT', '/shared/mine', stranger, 'x'), 200)
@@ -130,6 +143,11 @@ for (const anonymous of [true, false]) {
       const mine = await (await server.send('POST', '/shared/parts?uploads=', { key: stranger })).text()
       const part = `/shared/parts?partNumber=1&uploadId=${/<UploadId>([^<]+)</.exec(mine)?.[1]}`
       assert.equal(await status('PUT', part, stranger, 'x'), 200)
+      // By who it is, not by the name: those can be chosen.
+      const named = await (await server.send('POST', '/shared/parts?uploads=', { key: namesake })).text()
+      const namedPart = `/shared/parts?partNumber=1&uploadId=${/<UploadId>([^<]+)</.exec(named)?.[1]}`
+      assert.equal(await status('PUT', namedPart, namesake, 'x'), 200)
+      assert.equal(await status('PUT', namedPart, undefined, 'x'), 403)
       // What is shared is the branch: its commits and its flush are not.
       const commit = await server.store.versioning.finishCommit({ repo: 'shared', branch: 'master' } as never)
       assert.deepEqual(await both(`/${commit.id}.shared`), [403, 403])
@@ -137,6 +155,29 @@ for (const anonymous of [true, false]) {
       assert.deepEqual(await both('/shared/.sluice/commit.json'), [403, 403])
       await server.s3.send(new PutBucketAclCommand({ Bucket, ACL: 'private' }))
       assert.deepEqual(await both('/shared'), [403, 403])
+    })
+
+    it('tells nothing of the commits of others: not that they are there, and not why they failed', async () => {
+      const { versioning, db } = server.store
+      const input = { repo: 'shared', branch: 'master' } as never
+      const output = { repo: 'hidden', branch: 'master' } as never
+      await db.write((tx) => versioning.derived.define(tx, { output, pipeline: 'hidden', inputs: [input] }))
+      await put('cause', 'x')
+      const cause = await versioning.finishCommit(input)
+      const [open] = await versioning.derived.listOpen()
+      const failure = { kind: 'failed', reason: 'what was in the file' } as const
+      await db.write((tx) => versioning.derived.fail(tx, open!.commit, failure))
+      for (const commit of [open!.commit, cause.id, '00000000']) {
+        for (const request of [
+          server.send('GET', `/${commit}.hidden`, { key: stranger }),
+          fetch(`${server.origin}/${commit}.hidden`),
+        ]) {
+          const reply = await request
+          const text = await reply.text()
+          assert.equal(reply.status, 403, text)
+          assert.doesNotMatch(text, /in the file|failed|finished/)
+        }
+      }
     })
 
     it('is never more than the operations that S3 shares', async () => {

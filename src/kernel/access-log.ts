@@ -53,6 +53,7 @@ export interface AccessLog {
   close(): Promise<void>
 }
 
+/** Keeps nothing: the access log is off. */
 export const noAccessLog: AccessLog = {
   enabled: false,
   lost: 0,

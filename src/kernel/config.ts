@@ -45,19 +45,22 @@ export const BATCH_BOUNDS = {
   maxChanges: { min: 1, max: 10_000_000 },
 } as const
 
+/** When a batch is sealed by itself, where a branch has no rules of its own. */
 export interface BatchConfig {
   readonly idleMs: number
   readonly maxAgeMs: number
   readonly maxChanges: number
 }
 
+/** From the most to the least that is logged. */
 export type LogLevel = 'trace' | 'debug' | 'info' | 'warn' | 'error' | 'fatal' | 'silent'
 const logLevels: readonly LogLevel[] = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent']
 
+/** What `process.env` is, handed in. */
 export type Environment = Readonly<Record<string, string | undefined>>
 
-/** Names that DESIGN has and this release does not serve yet: set, they are refused rather than ignored. */
-const laterValues: Readonly<Record<string, { allowed: (value: string) => boolean; say: string }>> = {
+/** Settings that have one value so far: another is refused rather than ignored. */
+const fixedValues: Readonly<Record<string, { allowed: (value: string) => boolean; say: string }>> = {
   SLUICE_DATABASE_URL: { allowed: (v) => v.startsWith('sqlite:'), say: 'only sqlite: is supported in this release' },
   SLUICE_STORAGE_URL: { allowed: (v) => v.startsWith('file:'), say: 'only file: is supported in this release' },
 }
@@ -104,7 +107,7 @@ export function readConfig(env: Environment, defaults: { cpus: number; folder: s
       '',
     )
 
-  for (const [name, rule] of Object.entries(laterValues)) {
+  for (const [name, rule] of Object.entries(fixedValues)) {
     used.add(name)
     const value = env[name]
     if (value && !rule.allowed(value)) problems.push(`${name}=${JSON.stringify(value)} is not allowed: ${rule.say}`)

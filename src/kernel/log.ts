@@ -1,6 +1,7 @@
 import { type Logger, pino } from 'pino'
 import type { LogLevel } from './config.ts'
 
+/** Where a server says what happens in it: an object of facts, then a sentence. */
 export type Log = Pick<Logger, 'trace' | 'debug' | 'info' | 'warn' | 'error' | 'fatal' | 'child'>
 
 /** Where a secret could come by; pino replaces the value. */

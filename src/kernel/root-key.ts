@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import type { Config } from './config.ts'
 import { errnoOf, InvalidInput } from './errors.ts'
 
+/** The key that may do everything. */
 export interface RootKey {
   readonly accessKeyId: string
   readonly secretAccessKey: string

@@ -20,6 +20,7 @@ export class InvalidSpec extends DomainError {
   }
 }
 
+/** There is no such pipeline (`data.pipeline`). */
 export class PipelineNotFound extends DomainError {
   readonly code = 'PipelineNotFound'
   constructor(name: string) {
@@ -27,6 +28,7 @@ export class PipelineNotFound extends DomainError {
   }
 }
 
+/** The pipeline is there already (`data.pipeline`). */
 export class PipelineExists extends DomainError {
   readonly code = 'PipelineExists'
   constructor(name: string) {
@@ -34,6 +36,7 @@ export class PipelineExists extends DomainError {
   }
 }
 
+/** No job has this id or prefix (`data.job`). */
 export class JobNotFound extends DomainError {
   readonly code = 'JobNotFound'
   constructor(id: string) {
@@ -41,6 +44,7 @@ export class JobNotFound extends DomainError {
   }
 }
 
+/** The job has no such datum (`data.job`, `data.datum`). */
 export class DatumNotFound extends DomainError {
   readonly code = 'DatumNotFound'
   constructor(job: string, id: string) {

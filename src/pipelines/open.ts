@@ -46,6 +46,7 @@ import {
   unendedJobs,
 } from './store/index.ts'
 
+/** What pipelines are opened on. */
 export interface PipelinesOptions {
   /** With the tables of `pipelineMigrations`. */
   readonly db: Database

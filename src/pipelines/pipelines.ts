@@ -1,19 +1,25 @@
 import type { Transaction } from '../kernel/index.ts'
 import type { CommitId, CommitRef, RepoName, TreeHash } from '../versioning/index.ts'
 
-export type JobState =
-  | 'created'
-  | 'starting'
-  | 'running'
-  | 'egressing'
-  | 'finishing'
-  | 'success'
-  | 'failure'
-  | 'killed'
-  | 'unrunnable'
+/** The states of a job in the order it goes through them; the last four are for good. */
+export const JOB_STATES = [
+  'created',
+  'starting',
+  'running',
+  'egressing',
+  'finishing',
+  'success',
+  'failure',
+  'killed',
+  'unrunnable',
+] as const
+/** One of JOB_STATES. */
+export type JobState = (typeof JOB_STATES)[number]
 
+/** `skipped`: reused from an earlier job. `recovered`: it failed, and its `err_cmd` ended well. */
 export type DatumState = 'starting' | 'running' | 'success' | 'failed' | 'recovered' | 'skipped'
 
+/** A pipeline as it is now. */
 export interface PipelineInfo {
   readonly name: RepoName
   readonly version: number
@@ -32,6 +38,7 @@ export interface PipelineInfo {
   readonly lastJob?: { readonly id: string; readonly state: JobState }
 }
 
+/** A job: one run of a pipeline, for one output commit. */
 export interface JobInfo {
   readonly id: string
   readonly pipeline: RepoName
@@ -49,6 +56,7 @@ export interface JobInfo {
   readonly egress?: EgressStatus
 }
 
+/** A datum of a job. */
 export interface DatumInfo {
   readonly id: string
   readonly job: string
@@ -66,6 +74,7 @@ export interface DatumInfo {
   readonly why: string
 }
 
+/** A line that user code wrote, or that Sluice says about it (`system`). */
 export interface LogLine {
   readonly atMs: number
   readonly pipeline: string
@@ -75,6 +84,7 @@ export interface LogLine {
   readonly text: string
 }
 
+/** Which lines, in the order they were written; what is left out does not narrow it. */
 export interface LogQuery {
   readonly pipeline?: string
   readonly job?: string
@@ -85,6 +95,7 @@ export interface LogQuery {
   readonly signal?: AbortSignal
 }
 
+/** How a pipeline is made: by default there must be none of its name. */
 export interface CreateOptions {
   readonly update?: boolean
   readonly reprocess?: boolean
@@ -138,6 +149,7 @@ export interface Pipelines {
   stopEngine(): Promise<void>
 }
 
+/** How far the push of a job's output is. */
 export interface EgressStatus {
   readonly url: string
   readonly state: 'waiting' | 'running' | 'success' | 'failed'

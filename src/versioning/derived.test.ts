@@ -17,7 +17,7 @@ import {
   RepoNotFound,
   type TreeHash,
 } from './index.ts'
-import { branchOf, getText, listAll, openTestStore, putText, type TestStore } from './testing/store.ts'
+import { branchOf, getText, listAll, openTestStore, putText, sealCommit, type TestStore } from './testing/store.ts'
 
 const images = branchOf('images@master')
 const edges = branchOf('edges@master')
@@ -47,8 +47,7 @@ describe('branches that pipelines write', () => {
     )
   const commitImages = async (path: string, text = 'x') => {
     await putText(store.versioning, images, path, text)
-    const sealed = await store.versioning.seal(images)
-    return (await store.versioning.waitForCommit(sealed!.commit)).id
+    return (await sealCommit(store.versioning, images)).id
   }
   const openOutputs = async () =>
     (await store.versioning.derived.listOpen()).map((open) => `${open.repo}:${open.inputs.length}`)
@@ -126,8 +125,7 @@ describe('branches that pipelines write', () => {
     await commitImages('a', 'same')
     await putText(store.versioning, images, 'b', 'x')
     await store.versioning.delete(images, parsePath('b'))
-    const sealed = await store.versioning.seal(images)
-    await store.versioning.waitForCommit(sealed!.commit)
+    await sealCommit(store.versioning, images)
     assert.equal((await store.versioning.derived.listOpen()).length, 1)
   })
 
@@ -159,6 +157,9 @@ describe('branches that pipelines write', () => {
     await assert.rejects(store.versioning.deleteRepo(images.repo), InUse)
     await commitImages('a')
     await assert.rejects(define('images@master', 'edges@master'), InUse)
+    await store.versioning.createBranch(branchOf('scratch@master'))
+    await putText(store.versioning, branchOf('scratch@master'), 'table/_temporary/part', 'nobody could delete it')
+    await assert.rejects(define('scratch@master', 'images@master'), InUse)
   })
 
   it('refuse a cycle and inputs that are not there', async () => {

@@ -1,3 +1,4 @@
+import type { ChangeResult, DeleteResult, FileWrite } from './changes.ts'
 import type { Content } from './content/index.ts'
 import {
   Batches,
@@ -41,16 +42,19 @@ import {
   Views,
 } from './history/index.ts'
 import {
+  type BranchAddress,
   type Commit,
   type CommitId,
   type CommitRef,
+  ConditionFailed,
   DEFAULT_BRANCH,
   type Path,
   type RepoName,
   type Target,
 } from './model/index.ts'
 import { createTrees, EMPTY_TREE } from './tree/index.ts'
-import type { BranchAddress, ChangeResult, DeleteResult, FileWrite, Trees, Versioning } from './versioning.ts'
+import type { Trees } from './trees.ts'
+import type { Versioning } from './versioning.ts'
 
 type Method<Name extends keyof Versioning> = Versioning[Name] extends (...args: infer Args) => unknown ? Args : never
 
@@ -295,11 +299,8 @@ export class VersioningEngine implements Versioning {
     )
     return outcomes.map((outcome) => {
       if (outcome.kind === 'done') return { kind: 'deleted', result: outcome.staged }
-      const { error } = outcome
-      if ('code' in error && error.code === 'ConditionFailed' && 'data' in error) {
-        return { kind: 'refused', error: error as Error & { code: 'ConditionFailed'; data: Record<string, unknown> } }
-      }
-      throw error
+      if (outcome.error instanceof ConditionFailed) return { kind: 'refused', error: outcome.error }
+      throw outcome.error
     })
   }
 

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { hash } from 'node:crypto'
 import { afterEach, beforeEach, describe, it } from 'node:test'
 import { type CommitId, parsePath } from './index.ts'
-import { branchOf, listAll, openTestStore, putText, type TestStore } from './testing/store.ts'
+import { branchOf, listAll, openTestStore, putText, sealCommit, type TestStore } from './testing/store.ts'
 
 const images = branchOf('images@master')
 /** Past the point from which an open batch is folded along the way. */
@@ -38,10 +38,7 @@ describe('a batch of many changes', () => {
   }
 
   const commitTarget = (commit: CommitId) => ({ kind: 'commit', repo: images.repo, commit }) as const
-  const commit = async () => {
-    const sealed = await store.versioning.seal(images)
-    return store.versioning.waitForCommit(sealed!.commit)
-  }
+  const commit = () => sealCommit(store.versioning, images)
 
   it('is folded while it is open: the view stays whole, and a restart goes on from there', async () => {
     await putText(store.versioning, images, 'first', 'x')

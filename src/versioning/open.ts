@@ -18,6 +18,7 @@ import type { CommitId } from './model/index.ts'
 import { nodeMigrations, openNodeStore } from './tree/index.ts'
 import type { Versioning } from './versioning.ts'
 
+/** What a store is opened on. */
 export interface VersioningOptions {
   /** The metadata database, migrated with `versioningMigrations`. It is not closed with the engine. */
   readonly db: Database

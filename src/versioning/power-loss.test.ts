@@ -4,7 +4,7 @@ import { describe, it } from 'node:test'
 import { MIB } from '../kernel/index.ts'
 import { type Forgetting, forgetfulFiles } from './content/testing/forgetful-files.ts'
 import { type CommitId, parsePath, type Target } from './index.ts'
-import { branchOf, openTestStore, putText, type TestStore } from './testing/store.ts'
+import { branchOf, openTestStore, putText, sealCommit, type TestStore } from './testing/store.ts'
 
 const images = branchOf('images@master')
 
@@ -34,12 +34,11 @@ async function workThenLosePower(
     attributes: { metadata: {} },
   })
   expected.set('large', large)
-  const sealed = await versioning.seal(images)
-  await versioning.waitForCommit(sealed!.commit)
+  const sealed = await sealCommit(versioning, images)
   expected.set('parts', await uploadInParts(store))
   await files.crash()
   await store.reopen({ realDisk: true })
-  return { store, expected, commit: sealed!.commit }
+  return { store, expected, commit: sealed.id }
 }
 
 async function uploadInParts({ versioning }: TestStore): Promise<Buffer> {
@@ -80,8 +79,7 @@ describe('after a loss of power', () => {
     assert.deepEqual(await missing(store, images, expected), [])
     const committed = new Map([...expected].filter(([path]) => path !== 'parts'))
     assert.deepEqual(await missing(store, { kind: 'commit', repo: images.repo, commit }, committed), [])
-    const sealed = await store.versioning.seal(images)
-    const next = await store.versioning.waitForCommit(sealed!.commit)
+    const next = await sealCommit(store.versioning, images)
     assert.equal(next.files, expected.size)
     await store.close()
   })

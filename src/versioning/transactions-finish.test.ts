@@ -1,18 +1,8 @@
 import assert from 'node:assert/strict'
 import { afterEach, beforeEach, describe, it } from 'node:test'
-import {
-  BranchMoved,
-  type CommitId,
-  parsePath,
-  parseTransactionName,
-  TransactionConflict,
-  TransactionNotFound,
-  transactionBranch,
-} from './index.ts'
-import { branchOf, getText, listAll, openTestStore, putText, type TestStore } from './testing/store.ts'
-
-const images = branchOf('images@master')
-const job = { ...images, branch: transactionBranch(parseTransactionName('job'), images.branch) }
+import { BranchMoved, type CommitId, parsePath, TransactionNotFound } from './index.ts'
+import { listAll, openTestStore, type TestStore } from './testing/store.ts'
+import { conflict, images, job, transactionsOf } from './testing/transactions.ts'
 
 describe('a transaction that is finished', () => {
   let store: TestStore
@@ -24,23 +14,7 @@ describe('a transaction that is finished', () => {
 
   afterEach(() => store.close())
 
-  const put = (at: typeof images, path: string, text = path, more = {}) =>
-    putText(store.versioning, at, path, text, more)
-  const get = (at: typeof images, path: string) => getText(store.versioning, at, path)
-  const open = (at = job, input = {}) => store.versioning.transactions.open(at, input)
-  const finish = async (at = job, message?: string) => {
-    const done = await store.versioning.transactions.finish(at, message === undefined ? {} : { message })
-    return store.versioning.waitForCommit(done.commit)
-  }
-  const settle = async () => {
-    const sealed = await store.versioning.seal(images, { force: true })
-    return sealed && store.versioning.waitForCommit(sealed.commit)
-  }
-  const conflict = (paths: readonly string[]) => (error: unknown) => {
-    assert.ok(error instanceof TransactionConflict)
-    assert.deepEqual([...(error.data['paths'] as string[])].sort(), [...paths].sort())
-    return true
-  }
+  const { put, get, open, finish, settle } = transactionsOf(() => store)
 
   describe('between looking and deciding', () => {
     /** Runs `work` right before the next write, which is the one that decides. */

@@ -7,25 +7,15 @@ import {
   NothingToFinish,
   PathNotFound,
   parsePath,
-  parseTransactionName,
   RepoNotFound,
-  TransactionConflict,
   TransactionLimit,
   TransactionNotFound,
-  transactionBranch,
 } from './index.ts'
-import { branchOf, getText, listAll, openTestStore, putText, type TestStore } from './testing/store.ts'
-
-const images = branchOf('images@master')
-const tx = (name: string, onto = images) => ({
-  kind: 'branch' as const,
-  repo: onto.repo,
-  branch: transactionBranch(parseTransactionName(name), onto.branch),
-})
+import { branchOf, listAll, openTestStore, putText, type TestStore } from './testing/store.ts'
+import { conflict, images, job, transactionsOf, tx } from './testing/transactions.ts'
 
 describe('a transaction', () => {
   let store: TestStore
-  const job = tx('job')
 
   beforeEach(async () => {
     store = await openTestStore()
@@ -34,24 +24,7 @@ describe('a transaction', () => {
 
   afterEach(() => store.close())
 
-  const put = (at: typeof images, path: string, text = path, more = {}) =>
-    putText(store.versioning, at, path, text, more)
-  const get = (at: typeof images, path: string) => getText(store.versioning, at, path)
-  const remove = (at: typeof images, path: string) => store.versioning.delete(at, parsePath(path))
-  const open = (at = job, input = {}) => store.versioning.transactions.open(at, input)
-  const finish = async (at = job, message?: string) => {
-    const done = await store.versioning.transactions.finish(at, message === undefined ? {} : { message })
-    return store.versioning.waitForCommit(done.commit)
-  }
-  const settle = async () => {
-    const sealed = await store.versioning.seal(images, { force: true })
-    return sealed && store.versioning.waitForCommit(sealed.commit)
-  }
-  const conflict = (paths: readonly string[]) => (error: unknown) => {
-    assert.ok(error instanceof TransactionConflict)
-    assert.deepEqual([...(error.data['paths'] as string[])].sort(), [...paths].sort())
-    return true
-  }
+  const { put, get, remove, open, finish, settle } = transactionsOf(() => store)
 
   it('shows its branch as it was and its own writes, and the branch nothing of it until it is finished', async () => {
     await put(images, 'a', 'old')
@@ -235,6 +208,10 @@ describe('a transaction', () => {
     await store.versioning.transactions.abort(job)
     await assert.rejects(store.versioning.transactions.abort(job), TransactionNotFound)
     await assert.rejects(finish(), TransactionNotFound)
+    // As a bucket it is read like a branch; what is missing is called what it was all the same.
+    const gone = { message: /there is no transaction tx-job\.master\.images/ }
+    await assert.rejects(store.versioning.stat(job, parsePath('a')), gone)
+    await assert.rejects(put(job, 'a'), gone)
     for (const table of ['uploads', 'scratch']) assert.deepEqual(await store.db.all(`SELECT * FROM ${table}`), [])
     await open()
     assert.deepEqual(await listAll(store.versioning, job), ['a'])

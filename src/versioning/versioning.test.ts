@@ -1,5 +1,4 @@
 import assert from 'node:assert/strict'
-import { readdir } from 'node:fs/promises'
 import { afterEach, beforeEach, describe, it } from 'node:test'
 import {
   BranchNotEmpty,
@@ -7,17 +6,14 @@ import {
   type CommitId,
   CommitNotFound,
   CommitUnavailable,
-  ConditionFailed,
   type Difference,
   NothingToFinish,
   PathNotFound,
   parsePath,
-  parseRepoName,
-  ReadOnly,
   RepoNotFound,
   UploadNotFound,
 } from './index.ts'
-import { branchOf, getText, listAll, openTestStore, putText, type TestStore } from './testing/store.ts'
+import { branchOf, getText, listAll, openTestStore, putText, sealCommit, type TestStore } from './testing/store.ts'
 
 const images = branchOf('images@master')
 
@@ -32,10 +28,7 @@ describe('a versioned store', () => {
   afterEach(() => store.close())
 
   const put = (path: string, text: string) => putText(store.versioning, images, path, text)
-  const commit = async () => {
-    const sealed = await store.versioning.seal(images)
-    return store.versioning.waitForCommit(sealed!.commit)
-  }
+  const commit = () => sealCommit(store.versioning, images)
   const atCommit = (id: CommitId) => ({ kind: 'commit', repo: images.repo, commit: id }) as const
   const differences = async (before: CommitId | 'empty', after: CommitId) => {
     const found: string[] = []
@@ -133,8 +126,7 @@ describe('a versioned store', () => {
     await putText(store.versioning, dev, 'b', 'dev')
     assert.equal(await getText(store.versioning, dev, 'a'), '1')
     assert.deepEqual(await listAll(store.versioning, dev), ['a', 'b'])
-    const sealed = await store.versioning.seal(dev)
-    const made = await store.versioning.waitForCommit(sealed!.commit)
+    const made = await sealCommit(store.versioning, dev)
     assert.deepEqual(made.parents, [first.id])
     assert.deepEqual([made.files, made.sizeBytes], [2, 4])
   })
@@ -202,34 +194,6 @@ describe('a versioned store', () => {
     )
   })
 
-  it('lets one of many conditional PUTs win', async () => {
-    const tries = await Promise.allSettled(
-      Array.from({ length: 30 }, (_, i) =>
-        putText(store.versioning, images, 'lock', String(i), { conditions: { ifNoneMatch: '*' } }),
-      ),
-    )
-    assert.equal(tries.filter((one) => one.status === 'fulfilled').length, 1)
-    const refused = tries.filter((one) => one.status === 'rejected')
-    assert.ok(refused.every((one) => one.reason instanceof ConditionFailed))
-  })
-
-  it('decides conditions against the tree as well as against staged changes', async () => {
-    await put('a', '1')
-    await commit()
-    const { etag } = await store.versioning.stat(images, parsePath('a'))
-    const change = (conditions: object, path = 'a') => putText(store.versioning, images, path, '2', { conditions })
-    await assert.rejects(change({ ifNoneMatch: '*' }), ConditionFailed)
-    await assert.rejects(change({ ifMatch: 'other' }), ConditionFailed)
-    await assert.rejects(change({ ifMatch: etag }, 'missing'), {
-      code: 'ConditionFailed',
-      data: { condition: 'If-Match', missing: true },
-    })
-    await change({ ifMatch: etag })
-    await assert.rejects(change({ ifMatch: etag }), ConditionFailed)
-    await store.versioning.delete(images, parsePath('a'))
-    await change({ ifNoneMatch: '*' })
-  })
-
   it('pins a batch between commit start and finish', async () => {
     const started = await store.versioning.startCommit(images, { message: 'by hand', author: 'ann' })
     await put('a', '1')
@@ -261,70 +225,6 @@ describe('a versioned store', () => {
     await store.versioning.createBranch(images)
     assert.deepEqual(await store.versioning.listCommits(images.repo), [])
     assert.deepEqual(await listAll(store.versioning, images), [])
-  })
-
-  it('gives the disk space of a large body back when its PUT or part is refused', async () => {
-    const { versioning } = store
-    const large = async () => {
-      const writer = versioning.content.writer({ expectedBytes: 64 * 1024 * 1024 })
-      await writer.write(Buffer.alloc(3 * 1024 * 1024, 7))
-      return writer.finish()
-    }
-    const packs = async () =>
-      (await readdir(`${store.folder}/packs`, { recursive: true })).filter((name) => name.endsWith('.pack'))
-    await put('a', 'x'.repeat(1000))
-    const before = await packs()
-    const path = parsePath('a')
-    const refused = {
-      path,
-      staged: await large(),
-      etag: 'e',
-      attributes: { metadata: {} },
-      conditions: { ifNoneMatch: '*' },
-    } as const
-    await assert.rejects(versioning.put(images, refused), ConditionFailed)
-    const part = { number: 1, staged: await large(), md5: 'e' }
-    await assert.rejects(versioning.uploads.putPart(images, path, 'none', part), UploadNotFound)
-    assert.deepEqual(await packs(), before)
-    await versioning.put(images, { ...refused, staged: await large(), conditions: {} })
-    assert.equal((await packs()).length, before.length + 1)
-    assert.equal(
-      (await versioning.content.readBytes((await versioning.stat(images, path)).content, { start: 0, end: 3 })).length,
-      3,
-    )
-  })
-
-  it('refuses an entry that no tree could hold, and nobody else with it', async () => {
-    const attributes = { contentDisposition: 'x'.repeat(20_000), metadata: {} }
-    const outcomes = await Promise.allSettled([
-      put('a', '1'),
-      putText(store.versioning, images, 'b', '2', { attributes }),
-      put('c', '3'),
-    ])
-    assert.deepEqual(
-      outcomes.map((outcome) => outcome.status),
-      ['fulfilled', 'rejected', 'fulfilled'],
-    )
-    assert.equal((await commit()).files, 2)
-  })
-
-  it('refuses every way to write into the control folder', async () => {
-    await put('a', '1')
-    const source = await store.versioning.stat(images, parsePath('a'))
-    const path = parsePath('.sluice/flush.json')
-    await assert.rejects(put(path, 'x'), ReadOnly)
-    await assert.rejects(store.versioning.copy(images, path, { source, attributes: source.attributes }), ReadOnly)
-    await assert.rejects(store.versioning.delete(images, parsePath('.sluice')), ReadOnly)
-    await assert.rejects(store.versioning.deleteMany(images, [{ path: parsePath('a') }, { path }]), ReadOnly)
-    await assert.rejects(store.versioning.uploads.create(images, { path, attributes: { metadata: {} } }), ReadOnly)
-    assert.deepEqual(await listAll(store.versioning, images), ['a'])
-    await put('.sluicegate', 'x')
-  })
-
-  it('refuses names of branches and repos that are not there', async () => {
-    await assert.rejects(putText(store.versioning, branchOf('images@nowhere'), 'a', '1'), BranchNotFound)
-    await assert.rejects(store.versioning.getRepo(parseRepoName('nothing')), RepoNotFound)
-    await assert.rejects(store.versioning.list(branchOf('images@nowhere'), { limit: 1 }), BranchNotFound)
   })
 
   it('lists with prefix and delimiter over staged and committed keys alike', async () => {

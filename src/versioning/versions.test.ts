@@ -14,7 +14,7 @@ import {
   VersionNotFound,
   type VersionPage,
 } from './index.ts'
-import { branchOf, getText, listAll, openTestStore, putText, type TestStore } from './testing/store.ts'
+import { branchOf, getText, listAll, openTestStore, putText, sealCommit, type TestStore } from './testing/store.ts'
 
 const images = branchOf('images@master')
 const a = parsePath('a')
@@ -31,10 +31,7 @@ describe('versions', () => {
 
   const put = async (path: string, text: string) => (await putText(store.versioning, images, path, text)).version
   const hide = (path: Path, version: VersionId) => store.versioning.versions.delete(images, [{ path, version }])
-  const commit = async () => {
-    const sealed = await store.versioning.seal(images)
-    return (await store.versioning.waitForCommit(sealed!.commit)).id
-  }
+  const commit = async () => (await sealCommit(store.versioning, images)).id
   const seqs = (page: VersionPage) =>
     page.versions.map(({ path, version }) => `${path} ${version === 'null' ? version : version.seq}`)
 

@@ -1,12 +1,10 @@
 import assert from 'node:assert/strict'
-import { mkdir, mkdtemp, readFile, rm } from 'node:fs/promises'
 import { connect, type Socket } from 'node:net'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import { describe, it, type TestContext } from 'node:test'
-import { type Server, startServer } from '../../conformance/server.ts'
+import type { Server } from '../../conformance/server.ts'
 import { signRequest } from '../../src/kernel/index.ts'
-import { type Client, createClient } from './client.ts'
+import type { Client } from './client.ts'
+import { residentSet, serverToMeasure } from './memory-server.ts'
 
 const MIB = 1024 * 1024
 const full = process.env['FAULTS'] === 'full'
@@ -20,30 +18,10 @@ const COMPLETE_BYTES = 200 * MIB
 const skip = process.platform === 'linux' ? false : 'the resident set is read from /proc'
 const TIMEOUT_MS = 10 * 60_000
 
-async function resident(pid: number): Promise<number> {
-  const status = await readFile(`/proc/${pid}/status`, 'utf8')
-  return Number(/VmRSS:\s+(\d+) kB/.exec(status)?.[1] ?? 0) * 1024
-}
-
 function isFlat(t: TestContext, what: string, before: number, now: number, limit = LIMIT_BYTES): void {
   const grown = Math.round((now - before) / MIB)
   t.diagnostic(`${what}: the resident set grew by ${grown} MiB`)
   assert.ok(now - before < limit, `${what}: ${grown} MiB`)
-}
-
-async function withServer(t: TestContext): Promise<{ server: Server; client: Client }> {
-  const base = await mkdtemp(join(tmpdir(), 'sluice-many-'))
-  t.after(() => rm(base, { recursive: true, force: true }))
-  const folder = join(base, 'data')
-  await mkdir(folder)
-  const server = await startServer({ folder, environment: { SLUICE_LOG_LEVEL: 'warn' } })
-  t.after(async () => {
-    if (!server.ended) await server.kill()
-  })
-  const client = createClient(server.s3Url, server.credentials)
-  t.after(() => client.close())
-  assert.equal((await client.send('PUT', '/master.many')).status, 200)
-  return { server, client }
 }
 
 /** Does `work` for each number from 1 on, a few at once. */
@@ -62,7 +40,7 @@ async function begin(client: Client, key: string): Promise<string> {
 
 describe('memory stays flat', { timeout: TIMEOUT_MS, skip }, () => {
   it(`over ${PARTS} parts of one upload, copied, completed and read`, async (t) => {
-    const { server, client } = await withServer(t)
+    const { server, client } = await serverToMeasure(t, 'master.many')
     const part = Buffer.alloc(5 * MIB)
     for (let i = 0; i < part.length; i += 4) part.writeUInt32LE(Math.imul(i, 2_654_435_761) >>> 0, i)
     assert.equal((await client.send('PUT', '/master.many/source', { body: part })).status, 200)
@@ -76,9 +54,9 @@ describe('memory stays flat', { timeout: TIMEOUT_MS, skip }, () => {
       etags[number - 1] = /<ETag>(?:&quot;|")?([0-9a-f]{32})/.exec(reply.body.toString())?.[1] ?? ''
     }
     await forEach(100, copy)
-    const before = await resident(server.pid)
+    const before = await residentSet(server.pid, 'now')
     await forEach(PARTS, copy)
-    isFlat(t, 'the parts', before, await resident(server.pid))
+    isFlat(t, 'the parts', before, await residentSet(server.pid, 'now'))
     const list = etags.map((etag, index) => `<Part><PartNumber>${index + 1}</PartNumber><ETag>${etag}</ETag></Part>`)
     const body = Buffer.from(`<CompleteMultipartUpload>${list.join('')}</CompleteMultipartUpload>`)
     const complete = await client.send('POST', '/master.many/whole', { query: `uploadId=${upload}`, body })
@@ -89,12 +67,12 @@ describe('memory stays flat', { timeout: TIMEOUT_MS, skip }, () => {
     const range = { range: `bytes=${from}-${from + 999}` }
     const read = await client.send('GET', '/master.many/whole', { headers: range })
     assert.ok(read.body.equals(part.subarray(1_000, 2_000)))
-    isFlat(t, 'completing and reading', before, await resident(server.pid), COMPLETE_BYTES)
+    isFlat(t, 'completing and reading', before, await residentSet(server.pid, 'now'), COMPLETE_BYTES)
     await server.stop()
   })
 
   it(`over ${PARTS} parts that are sent, and an upload that is given up`, async (t) => {
-    const { server, client } = await withServer(t)
+    const { server, client } = await serverToMeasure(t, 'master.many')
     const send = async (upload: string, number: number) => {
       const query = `partNumber=${number}&uploadId=${upload}`
       const reply = await client.send('PUT', '/master.many/parts', { query, body: Buffer.alloc(1_024, number % 251) })
@@ -102,7 +80,7 @@ describe('memory stays flat', { timeout: TIMEOUT_MS, skip }, () => {
     }
     const first = await begin(client, 'parts')
     await forEach(100, (number) => send(first, number))
-    const before = await resident(server.pid)
+    const before = await residentSet(server.pid, 'now')
     const upload = await begin(client, 'parts')
     await forEach(PARTS, (number) => send(upload, number))
     const page = await client.send('GET', '/master.many/parts', {
@@ -112,20 +90,20 @@ describe('memory stays flat', { timeout: TIMEOUT_MS, skip }, () => {
     for (const id of [first, upload]) {
       assert.equal((await client.send('DELETE', '/master.many/parts', { query: `uploadId=${id}` })).status, 204)
     }
-    isFlat(t, 'the parts', before, await resident(server.pid))
+    isFlat(t, 'the parts', before, await residentSet(server.pid, 'now'))
     await server.stop()
   })
 
   it(`over ${CONNECTIONS} connections that were used once and stay, and others are served meanwhile`, async (t) => {
-    const { server, client } = await withServer(t)
+    const { server, client } = await serverToMeasure(t, 'master.many')
     assert.equal((await client.send('PUT', '/master.many/a', { body: Buffer.from('hello') })).status, 200)
-    const before = await resident(server.pid)
+    const before = await residentSet(server.pid, 'now')
     const sockets: Socket[] = []
     t.after(() => {
       for (const socket of sockets) socket.destroy()
     })
     for (let i = 0; i < CONNECTIONS; i++) sockets.push(await usedOnce(server))
-    isFlat(t, 'the connections', before, await resident(server.pid))
+    isFlat(t, 'the connections', before, await residentSet(server.pid, 'now'))
     assert.equal((await client.send('GET', '/master.many/a')).body.toString(), 'hello')
     assert.equal(sockets.filter(({ destroyed }) => destroyed).length, 0, 'they are kept')
     await server.stop()

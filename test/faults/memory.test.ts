@@ -1,10 +1,6 @@
 import assert from 'node:assert/strict'
-import { mkdir, mkdtemp, readFile, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import { describe, it } from 'node:test'
-import { startServer } from '../../conformance/server.ts'
-import { createClient } from './client.ts'
+import { residentSet, serverToMeasure } from './memory-server.ts'
 
 const MIB = 1024 * 1024
 /** 4 GiB go in and out in the continuous run: half of them by one PUT, half by parts. */
@@ -31,12 +27,6 @@ function* blocks(stream: number, from: number, count: number): Generator<Buffer>
   for (let index = from; index < from + count; index++) yield block(stream, index, noise)
 }
 
-/** Peak of the resident set since the process began, in bytes. */
-async function peakResident(pid: number): Promise<number> {
-  const status = await readFile(`/proc/${pid}/status`, 'utf8')
-  return Number(/VmHWM:\s+(\d+) kB/.exec(status)?.[1] ?? 0) * 1024
-}
-
 /** Compares a stream of any cut with the expected one, without keeping it. */
 function comparer(stream: number) {
   let at = 0
@@ -58,17 +48,7 @@ function comparer(stream: number) {
 describe('memory', () => {
   const skip = process.platform === 'linux' ? false : 'the peak of the resident set is read from /proc'
   it(`stays under 400 MiB while ${TOTAL_BYTES / MIB} MiB go in and out`, { timeout: 20 * 60_000, skip }, async (t) => {
-    const base = await mkdtemp(join(tmpdir(), 'sluice-memory-'))
-    t.after(() => rm(base, { recursive: true, force: true }))
-    const folder = join(base, 'data')
-    await mkdir(folder)
-    const server = await startServer({ folder, environment: { SLUICE_LOG_LEVEL: 'warn' } })
-    t.after(async () => {
-      if (!server.ended) await server.kill()
-    })
-    const client = createClient(server.s3Url, server.credentials)
-    t.after(() => client.close())
-    assert.equal((await client.send('PUT', '/master.large')).status, 200)
+    const { server, client } = await serverToMeasure(t, 'master.large')
     const half = TOTAL_BYTES / 2
 
     const count = half / MIB
@@ -104,7 +84,7 @@ describe('memory', () => {
       assert.equal(got.status, 200)
       assert.deepEqual(result(), { bytes: half, equal: true }, key)
     }
-    const peak = await peakResident(server.pid)
+    const peak = await residentSet(server.pid, 'peak')
     t.diagnostic(`the server's resident set was at most ${Math.round(peak / MIB)} MiB`)
     assert.ok(peak > 0 && peak < LIMIT_BYTES, `${Math.round(peak / MIB)} MiB`)
     await server.stop()

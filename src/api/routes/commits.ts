@@ -164,9 +164,13 @@ export const commitRoutes: readonly Route[] = [
       body: { to: revisionField, message },
       answer: { kind: 'json', status: 201, shape: 'Commit' },
     },
-    async ({ params, body: { to, message }, author, services: { versioning } }) => {
-      // `master^` is counted from the newest state, so what was written a moment ago has to be a commit before it is resolved.
-      const { commit } = await resolveSettled(versioning, { repo: params.repo, revision: to })
+    async ({ params, body: { to, message }, author, caller, services: { versioning } }) => {
+      // What is brought back can then be read in the branch, so that it takes the right to read it where it is.
+      caller.authorize('read', params.repo, { branch: to })
+      // `master^` is counted from the newest state, so what was written a moment ago has to be a commit before it is resolved; that
+      // seals what the branch has gathered, which is for those who may write there.
+      const find = caller.may('write', params.repo, { branch: to }) ? resolveSettled : resolve
+      const { commit } = await find(versioning, { repo: params.repo, revision: to })
       const restored = await versioning.restore(params, commit, { author, ...present({ message }) })
       return json(await commitWithProvenance(versioning, restored), 201)
     },

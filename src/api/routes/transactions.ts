@@ -55,9 +55,11 @@ export const transactionRoutes: readonly Route[] = [
       body: { name: optional(nameField), message },
       answer: { kind: 'json', status: 201, shape: 'Transaction' },
     },
-    async ({ params, body: { name, message }, author, services: { versioning } }) => {
+    async ({ params, body: { name, message }, author, caller, services: { versioning } }) => {
       const chosen = name ?? parseTransactionName(randomHexId().slice(0, NAME_DIGITS))
       const at = addressOf({ ...params, name: chosen })
+      // A bucket of its own: what is bound to the branch alone does not reach it.
+      caller.authorize('write', at.repo, at)
       const { kind, transaction } = await versioning.transactions.open(at, { author, ...present({ message }) })
       return json(transactionJson(transaction), kind === 'created' ? 201 : 200)
     },
@@ -69,6 +71,7 @@ export const transactionRoutes: readonly Route[] = [
       summary:
         'Applies a transaction to its branch as one commit, all or nothing, and waits until that can be read. Refused if a file was changed on both sides; it then stays open.',
       needs: 'write',
+      inTransaction: true,
       params: transactionParams,
       body: { message },
       answer: { kind: 'json', status: 200, shape: 'Commit' },
@@ -84,6 +87,7 @@ export const transactionRoutes: readonly Route[] = [
       path: '/v1/repos/:repo/branches/:branch/transactions/:name',
       summary: 'Aborts a transaction: nothing of what was written in it stays.',
       needs: 'write',
+      inTransaction: true,
       params: transactionParams,
       answer: { kind: 'empty' },
     },

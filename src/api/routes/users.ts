@@ -155,7 +155,8 @@ const peopleRoutes: readonly Route[] = [
     async ({ params, body: { graceSeconds = 0 }, caller, services: { users } }) => {
       caller.requirePermanent('rotate keys')
       requireSelf(caller, params.user)
-      return json(await users.rotate(params.user, { graceMs: graceSeconds * 1000 }), 201)
+      const by = caller.key.accessKeyId
+      return json(await users.rotate(params.user, { graceMs: graceSeconds * 1000, by }), 201)
     },
   ),
   route(

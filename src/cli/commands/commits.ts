@@ -52,11 +52,16 @@ export function printCommits(session: Session, options: JsonOption, commits: rea
   printList(session, options, commits, [
     ['REPO', (item) => item.repo],
     ['ID', (item) => item.id],
-    ['PARENT', (item) => item.parents[0] ?? '<none>'],
+    ['PARENT', (item) => item.parents[0] ?? noParent(item)],
     ['STARTED', (item) => ago(item.started, now)],
     ['DURATION', (item) => (item.finished === null ? '-' : between(item.started, item.finished, now))],
     ['SIZE', (item) => sizeOrState(item)],
   ])
+}
+
+/** While a commit gathers writes, another may still come before it. */
+function noParent(commit: CommitJson): string {
+  return commit.state === 'open' ? '-' : '<none>'
 }
 
 /** Only a finished commit has a size; of the others it matters more how they stand. */
@@ -85,7 +90,7 @@ function describeCommit(commit: CommitJson, nowMs: number): [string, string][] {
   const pairs: [string, string][] = [
     ['Commit', `${commit.repo}@${commit.id}`],
     ['Branch', commit.branch],
-    ['Parent', commit.parents.join(', ') || '<none>'],
+    ['Parent', commit.parents.join(', ') || noParent(commit)],
     ['State', commit.state],
     ...(commit.heldBy === undefined ? [] : [['Held by', commit.heldBy] as [string, string]]),
     ['Started', `${ago(commit.started, nowMs)} (${commit.started})`],

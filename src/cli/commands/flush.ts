@@ -54,6 +54,7 @@ async function runFlush(
   const watcher = new AbortController()
   let watched: Promise<void> | undefined
   let decided = false
+  let nothing: string | undefined
   const impatience = setTimeout(() => note(session, openHint), PATIENCE_MS)
   try {
     for await (const event of events) {
@@ -61,7 +62,9 @@ async function runFlush(
       switch (event.kind) {
         case 'waiting':
           for (const commit of event.commits) waiting.set(commit.id, commit)
-          note(session, describeWait(event))
+          // Of a commit that stays open until the time is over nothing is known yet: the verdict tells.
+          if (event.commits.length === 0) nothing = describeWait(event)
+          else note(session, describeWait(event))
           if (waiting.size > 0) watched = watchJobs(session, api, waiting, watcher.signal)
           break
         case 'ended':
@@ -72,6 +75,7 @@ async function runFlush(
         case 'verdict':
           decided = true
           session.exitCode = event.ok ? 0 : 1
+          if (event.ok && nothing !== undefined) note(session, nothing)
           // Failures were shown as they ended; what never ended has to be said here.
           for (const branch of event.branches) {
             if (branch.verdict === 'timed-out') note(session, describeVerdict(branch))

@@ -50,7 +50,7 @@ export function addTransactionCommands(program: Command, session: Session): void
   )
   transaction
     .command('finish <repo@branch> <name>')
-    .description('make one commit of the branch of it; prints its id when it can be read')
+    .description('make one commit of it on its branch; prints its id when it can be read')
     .option('-m, --message <text>', 'what it is about')
     .action(async (address: string, name: string, options: { message?: string }) => {
       const { repo, branch } = parseBranch(address)

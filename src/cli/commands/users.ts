@@ -8,6 +8,7 @@ import type {
   UserCreatedJson,
   UserJson,
 } from '../../api/contract.ts'
+import { MAX_ROTATION_GRACE_MS, MAX_SESSION_MS } from '../../kernel/index.ts'
 import type { ApiClient } from '../client.ts'
 import { apiPath } from '../client.ts'
 import { UsageError } from '../errors.ts'
@@ -119,7 +120,7 @@ function addKeys(user: Command, session: Session): void {
     .action(async (name: string | undefined, { grace, json }: JsonOption & { grace?: string }) => {
       const api = await session.api()
       const { name: whose } = await findUser(api, name)
-      const graceSeconds = grace === undefined ? 0 : seconds('--grace', grace)
+      const graceSeconds = grace === undefined ? 0 : seconds('--grace', grace, MAX_ROTATION_GRACE_MS, '7d')
       const key = await api.post<KeyJson>(apiPath`/v1/users/${whose}/rotate`, { graceSeconds })
       if (json) return printJson(session, key)
       printExports(session, key)
@@ -137,7 +138,7 @@ function addKeys(user: Command, session: Session): void {
     .action(async (options: CredentialsOptions) => {
       const grants = readGrants(options)
       const made = await (await session.api()).post<CredentialsJson>('/v1/credentials', {
-        forSeconds: seconds('--for', options.for ?? '1h'),
+        forSeconds: seconds('--for', options.for ?? '1h', MAX_SESSION_MS, '12h'),
         ...(grants.length > 0 && { grants }),
       })
       if (options.process) return printJson(session, forCredentialProcess(made))
@@ -186,9 +187,10 @@ function readGrants({ repo: repos, prefix, branch, transaction }: CredentialsOpt
   })
 }
 
-function seconds(option: string, text: string): number {
+function seconds(option: string, text: string, mostMs: number, most: string): number {
   const ms = parseDuration(text)
   if (ms === undefined || ms % 1000 !== 0) throw new UsageError(`${option} ${text}: write a time, as 90s, 30m or 12h`)
+  if (ms > mostMs) throw new UsageError(`${option} ${text}: at most ${most}`)
   return ms / 1000
 }
 

@@ -33,6 +33,7 @@ import { createS3Upload, resumeS3Upload } from './s3-uploads.ts'
 /** Amazon: keys of one DeleteObjects. */
 const MAX_DELETE_KEYS = 1000
 
+/** How the store is reached. */
 export interface S3StoreOptions extends S3ConnectionOptions {
   readonly clock: Clock
 }

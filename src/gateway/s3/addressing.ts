@@ -13,7 +13,7 @@ import {
 import { S3Error } from './codes.ts'
 
 /**
- * What a bucket name says: `<name>.<repo>` or `<repo>`. What `name` is (branch, tag, commit) only versioning knows; a transaction
+ * What a bucket name says: `<name>.<repo>` or `<repo>`. What `name` is (a branch or a commit) only versioning knows; a transaction
  * is `tx-<name>.<branch>`, or `tx-<name>` on the default branch.
  */
 export interface Bucket {

@@ -10,7 +10,7 @@ import { DEFAULT_CONTENT_TYPE, headerBytes, OWN_METADATA_PREFIX } from './attrib
 import { checksumHeaders } from './checksums.ts'
 import type { ReplyHeaders } from './operation.ts'
 
-/** DESIGN §9: what is made on read is at most 1 KB. */
+/** What is made on read: half of what AWS allows for a client's own metadata, so that readers with limits take both. */
 const MAX_OWN_METADATA_BYTES = 1024
 /** Proxies allow 8 KiB for all headers together. */
 const MAX_PROVENANCE_BYTES = 2048

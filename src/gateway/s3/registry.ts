@@ -86,6 +86,7 @@ const implemented: readonly Operation[] = [
   uploadPartCopy,
 ]
 
+/** A request that AWS documents, and what answers it here. */
 export interface RegisteredRoute extends Route {
   /** Undefined: AWS has it, and this gateway answers 501. */
   readonly operation: Operation | undefined

@@ -1,5 +1,6 @@
 import { XMLParser, XMLValidator } from 'fast-xml-parser'
 import { S3Error } from './codes.ts'
+import { refuseLong, refuseMarkupWithoutEnd } from './xml-bounds.ts'
 import {
   MAX_XML_DEPTH,
   malformed,
@@ -36,6 +37,7 @@ export function readXml(bytes: Buffer, ...roots: readonly string[]): XmlElement 
   } catch {
     throw malformed('it is not UTF-8')
   }
+  refuseMarkupWithoutEnd(text)
   const scanned = scanXml(text)
   if (scanned) {
     for (const name of roots) {
@@ -44,6 +46,7 @@ export function readXml(bytes: Buffer, ...roots: readonly string[]): XmlElement 
     }
     throw wrongRoot(roots)
   }
+  refuseLong(text)
   return parseXml(text, roots)
 }
 

@@ -43,6 +43,35 @@ describe('a document that is received', () => {
     }
   })
 
+  it('is refused where it is made of more markup than any request needs: reading it would keep everybody waiting', () => {
+    const malformed = { code: 'MalformedXML' }
+    const filler = 'x'.repeat(70_000)
+    for (const inner of [
+      '<B/>'.repeat(200_000),
+      '<B></B>'.repeat(100_001),
+      `<B b="${filler}"/>`,
+      '<B bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb="c"/>'.repeat(2000),
+      `<!--${filler}--><B/>`,
+      `<B ${'b '.repeat(40_000)}`,
+      `${'<'.repeat(70_000)}B/>`,
+      `<B><![CDATA[${filler}</B>`,
+      `<B><![CDATA[x]]></B>${' '.repeat(4 * 1024 * 1024)}`,
+    ]) {
+      assert.throws(() => read(`<A>${inner}</A>`), malformed, inner.slice(0, 80))
+    }
+    // The largest of those that clients send: 10,000 parts with all that can be said of each, and 1,000 keys.
+    const said = ['ETag', 'ChecksumCRC32', 'ChecksumCRC32C', 'ChecksumSHA256'].map((name) => `<${name}>x</${name}>`)
+    const part = `<Part>\r\n<PartNumber>1</PartNumber>${said.join('')}</Part>`
+    assert.equal(read(`<A>${part.repeat(10_000)}</A>`).children('Part').length, 10_000)
+    const object = `<Object><Key><![CDATA[${'<'.repeat(1000)}]]></Key><VersionId>null</VersionId></Object>`
+    assert.equal(
+      read(`<A>${object.repeat(1000)}</A>`)
+        .children('Object')[999]
+        ?.child('Key')?.text.length,
+      1000,
+    )
+  })
+
   it('keeps spaces and the order of elements', () => {
     assert.equal(read('<A><B> a  b\n</B></A>').child('B')?.text, ' a  b\n')
     assert.deepEqual(

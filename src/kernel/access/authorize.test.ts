@@ -137,6 +137,14 @@ describe('a temporary key', () => {
     assert.deepEqual(may(key, { branch: undefined, outside: true }), ['read', 'write'])
   })
 
+  it('is refused as one without a signature where it is nobody’s', () => {
+    assert.throws(
+      () => authorize({ ...bound([]), accessKeyId: '' }, 'read', 'images', whole),
+      /the request is not signed/,
+    )
+    assert.throws(() => authorize(bound([]), 'read', 'images', whole), /the temporary key/)
+  })
+
   it('with several grants, never mixes one with another', () => {
     const key = bound([
       { repo: 'images', role: 'reader', prefix: 'in/' },

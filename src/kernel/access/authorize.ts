@@ -38,6 +38,8 @@ export function authorize(key: AccessKey, need: Need, repo: string | undefined, 
   if (isAllowed(key, need, repo, place)) return
   const where = repo === undefined ? 'this server' : `repo ${repo}`
   const data = { need, ...(repo === undefined ? {} : { repo }) }
+  // Who sends no key is let in where something is public, and has no id to be named by.
+  if (key.accessKeyId === '') throw new AccessDenied('the request is not signed, and this is not public', data)
   if (key.temporary !== undefined) {
     throw new AccessDenied(
       `the temporary key ${key.accessKeyId} has no right to ${verbs[need]} ${where} here: it is bound to what it was made for, and never administers`,

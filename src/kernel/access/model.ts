@@ -2,6 +2,7 @@ import { DomainError } from '../errors.ts'
 
 /** What a user is on a repo; each may do what those before it may. */
 export type Role = 'reader' | 'writer' | 'owner'
+/** All roles, the least first. */
 export const roles: readonly Role[] = ['reader', 'writer', 'owner']
 
 /** A key that requests are signed with, and who it stands for. */
@@ -64,6 +65,7 @@ export class AccessDenied extends DomainError {
   readonly code = 'AccessDenied'
 }
 
+/** There is no such user (`data.name`). */
 export class UserNotFound extends DomainError {
   readonly code = 'UserNotFound'
   constructor(name: string) {
@@ -71,6 +73,7 @@ export class UserNotFound extends DomainError {
   }
 }
 
+/** The name is taken. */
 export class UserExists extends DomainError {
   readonly code = 'UserExists'
 }

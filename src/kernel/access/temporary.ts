@@ -32,13 +32,13 @@ const MAX_OPENED = 1000
 
 /**
  * Temporary credentials. Nothing of them is stored: the token is their claims, encrypted and authenticated under the key of the data
- * folder, and the secret follows from the token. They survive a restart, and end when their time is over or the key that made
- * them is gone.
+ * folder, and the secret follows from the token and from the secret of the key that made them. They survive a restart, and end when
+ * their time is over, or that key is gone or has another secret.
  */
 export class TemporaryKeys {
   readonly #box: SecretBox
   readonly #secretKey: Buffer
-  readonly #opened = new Map<string, { readonly claims: Claims; readonly secret: string }>()
+  readonly #opened = new Map<string, Claims>()
 
   constructor(box: SecretBox) {
     this.#box = box
@@ -86,7 +86,7 @@ export class TemporaryKeys {
     }
     return {
       accessKeyId: claims.id,
-      secretAccessKey: this.#secretOf(sessionToken),
+      secretAccessKey: this.#secretOf(sessionToken, key),
       sessionToken,
       expiresMs: claims.expiresMs,
     }
@@ -98,35 +98,37 @@ export class TemporaryKeys {
     sessionToken: string,
     findParent: (accessKeyId: string) => Promise<AccessKey | undefined>,
   ): Promise<AccessKey | undefined> {
-    const opened = this.#open(sessionToken)
-    if (opened?.claims.id !== accessKeyId) return undefined
-    const { claims, secret } = opened
+    const claims = this.#open(sessionToken)
+    if (claims?.id !== accessKeyId) return undefined
     const parent = await findParent(claims.parent)
     if (parent?.canonicalId !== claims.user) return undefined
     return {
       ...parent,
       accessKeyId,
-      secretAccessKey: secret,
+      secretAccessKey: this.#secretOf(sessionToken, parent),
       temporary: { expiresMs: claims.expiresMs, ...(claims.grants ? { grants: claims.grants } : {}) },
     }
   }
 
-  #open(sessionToken: string): { readonly claims: Claims; readonly secret: string } | undefined {
+  #open(sessionToken: string): Claims | undefined {
     const known = this.#opened.get(sessionToken)
     if (known) return known
     if (sessionToken.length > MAX_SESSION_TOKEN_CHARACTERS || !base64url.test(sessionToken)) return undefined
     const text = this.#box.tryOpen(Buffer.from(sessionToken, 'base64url'), tokenContext)
     if (text === undefined) return undefined
-    const opened = { claims: JSON.parse(text) as Claims, secret: this.#secretOf(sessionToken) }
+    const claims = JSON.parse(text) as Claims
     for (const oldest of this.#opened.keys()) {
       if (this.#opened.size < MAX_OPENED) break
       this.#opened.delete(oldest)
     }
-    this.#opened.set(sessionToken, opened)
-    return opened
+    this.#opened.set(sessionToken, claims)
+    return claims
   }
 
-  #secretOf(sessionToken: string): string {
-    return createHmac('sha256', this.#secretKey).update(sessionToken).digest('base64url')
+  /** A token has no line end, so that the two can't be cut in another way. */
+  #secretOf(sessionToken: string, parent: Pick<AccessKey, 'secretAccessKey'>): string {
+    return createHmac('sha256', this.#secretKey)
+      .update(`${sessionToken}\n${parent.secretAccessKey}`)
+      .digest('base64url')
   }
 }

@@ -224,6 +224,15 @@ describe('users', () => {
       assert.ok(!Buffer.from(made.sessionToken, 'base64url').includes('lender'))
     })
 
+    it('end when the secret of the root key is another, also under the same id', async () => {
+      const lent = users.mint((await users.find(rootKey.accessKeyId))!, { forMs: 3_600_000 })
+      const found = async (ring: Users) => (await ring.find(lent.accessKeyId, lent.sessionToken))?.secretAccessKey
+      assert.equal(await found(users), lent.secretAccessKey)
+      assert.equal(await found(await open()), lent.secretAccessKey)
+      const changed = await open({ ...rootKey, secretAccessKey: 'what it was replaced by when it leaked' })
+      assert.notEqual(await found(changed), lent.secretAccessKey)
+    })
+
     it('are not opened by another store', async () => {
       const elsewhere = await open(rootKey, join(folder, 'elsewhere'))
       assert.equal(await find(made, elsewhere), undefined)

@@ -4,7 +4,16 @@ import type { Database, Transaction } from '../database/index.ts'
 import { InvalidInput } from '../errors.ts'
 import { MAX_ROTATION_GRACE_MS, MAX_USERS } from '../limits.ts'
 import type { SecretBox } from '../secret-box.ts'
-import { type AccessKey, type Grant, type KeyRing, type Person, type Role, UserExists, UserNotFound } from './model.ts'
+import {
+  AccessDenied,
+  type AccessKey,
+  type Grant,
+  type KeyRing,
+  type Person,
+  type Role,
+  UserExists,
+  UserNotFound,
+} from './model.ts'
 import { type TemporaryCredentials, TemporaryKeys } from './temporary.ts'
 
 /** What anybody who may look at a user sees of it: never a secret. */
@@ -20,6 +29,7 @@ export interface UserInfo {
   readonly keys: readonly KeyInfo[]
 }
 
+/** A key of a user, without its secret. */
 export interface KeyInfo {
   readonly accessKeyId: string
   readonly createdMs: number
@@ -33,6 +43,7 @@ export interface IssuedKey {
   readonly secretAccessKey: string
 }
 
+/** Who is to be made a user. */
 export interface NewUser {
   readonly name: string
   readonly email?: string
@@ -51,8 +62,11 @@ export interface Users extends KeyRing {
   inspect(name: string): Promise<UserInfo>
   /** Its keys and its roles end; what it wrote stays under its name. Throws InvalidInput for the root user. */
   delete(name: string): Promise<void>
-  /** A new key in place of the others, which end now or after `graceMs`. Throws InvalidInput for the root user. */
-  rotate(name: string, options?: { readonly graceMs?: number }): Promise<IssuedKey>
+  /**
+   * A new key in place of the others, which end now or after `graceMs`. `by`: the id of the key that asks. Throws AccessDenied if that is
+   * one of this user's that was rotated itself: whoever has it must not outlast it. InvalidInput for the root user.
+   */
+  rotate(name: string, options?: { readonly graceMs?: number; readonly by?: string }): Promise<IssuedKey>
   /** Credentials for a time, with no more rights than `key` has. Throws AccessDenied, InvalidInput. */
   mint(key: AccessKey, input: { readonly grants?: readonly Grant[]; readonly forMs: number }): TemporaryCredentials
   /** Whose canonical id this is, also after it was deleted; undefined: the root user. */
@@ -203,7 +217,7 @@ class StoredUsers implements Users {
     await this.#roles.forget(id)
   }
 
-  async rotate(name: string, { graceMs = 0 }: { readonly graceMs?: number } = {}): Promise<IssuedKey> {
+  async rotate(name: string, { graceMs = 0, by }: Parameters<Users['rotate']>[1] = {}): Promise<IssuedKey> {
     if (!Number.isInteger(graceMs) || graceMs < 0 || graceMs > MAX_ROTATION_GRACE_MS) {
       throw new InvalidInput(
         `a key can go on for at most ${MAX_ROTATION_GRACE_MS / 86_400_000} days after it was rotated`,
@@ -216,6 +230,7 @@ class StoredUsers implements Users {
           'the root key is not rotated here: set SLUICE_ACCESS_KEY_ID and SLUICE_SECRET_ACCESS_KEY, or move root-key.json away, and start the server again',
         )
       }
+      if (by !== undefined) await refuseRotated(tx, user, by)
       const nowMs = this.#clock.now()
       if (graceMs > 0) {
         // One key back at most: those that were rotated before end now.
@@ -330,6 +345,17 @@ async function findUser(queries: Pick<Database, 'get'>, name: string): Promise<U
   const row = await queries.get<UserRow>('SELECT * FROM users WHERE name = ? AND deleted_ms IS NULL', [name])
   if (!row) throw new UserNotFound(name)
   return row
+}
+
+async function refuseRotated(tx: Transaction, user: UserRow, accessKeyId: string): Promise<void> {
+  const rotated = await tx.get(
+    'SELECT 1 FROM user_keys WHERE access_key_id = ? AND user_id = ? AND expires_ms IS NOT NULL',
+    [accessKeyId, user.id],
+  )
+  if (!rotated) return
+  throw new AccessDenied(
+    `the key ${accessKeyId} was rotated and goes on for a while only: use the one that took its place`,
+  )
 }
 
 async function refuseTaken(tx: Transaction, name: string, email: string | undefined): Promise<void> {

@@ -8,6 +8,7 @@ import type { Database, Queries, SqlValue, Transaction } from './queries.ts'
 /** Readers beside the writer. Two cores serve requests; more connections only hold more page cache. */
 const READERS = 3
 
+/** How a database file is opened. */
 export interface SqliteOptions {
   /** Path of the database file; made where it is missing. */
   readonly file: string

@@ -41,7 +41,8 @@ export function checkHeaders(
   }
 }
 
-function refuseDuplicates(rawHeaders: readonly string[]): void {
+/** What is said twice could mean one thing here and another to a proxy. Throws SignatureError DuplicateHeader. */
+export function refuseDuplicates(rawHeaders: readonly string[]): void {
   const seen = new Set<string>()
   for (let i = 0; i < rawHeaders.length; i += 2) {
     const name = rawHeaders[i]!.toLowerCase()

@@ -1,3 +1,4 @@
+import { MAX_SIGNED_HEADERS } from '../limits.ts'
 import { SignatureError, type SignatureErrorCode } from './errors.ts'
 import { ALGORITHM, type Scope } from './signing-key.ts'
 
@@ -68,7 +69,8 @@ export function readClaim(
 }
 
 function readSignedHeaders(text: string, malformed: (why: string) => SignatureError): readonly string[] {
-  const names = text.split(';')
+  const names = text.split(';', MAX_SIGNED_HEADERS + 1)
+  if (names.length > MAX_SIGNED_HEADERS) throw malformed(`SignedHeaders may name at most ${MAX_SIGNED_HEADERS}`)
   let before = ''
   for (const name of names) {
     if (!headerName.test(name)) throw malformed('SignedHeaders must be lower-case header names, separated by ;')

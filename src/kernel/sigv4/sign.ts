@@ -3,6 +3,7 @@ import { formatIsoBasic } from './dates.ts'
 import { ALGORITHM, requestSignature, type Scope, scopeText, signingKey } from './signing-key.ts'
 import { canonicalQuery, encodeRfc3986, parseRequestUrl } from './url.ts'
 
+/** A request that is to be signed. */
 export interface SignInput {
   readonly method: string
   /** Absolute; its path and query are sent as they stand here. */

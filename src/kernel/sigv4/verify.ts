@@ -1,7 +1,7 @@
 import type { IncomingHttpHeaders } from 'node:http'
 import type { AccessKey } from '../access/index.ts'
 import { MAX_CLOCK_SKEW_MS, MAX_PRESIGN_SECONDS } from '../limits.ts'
-import { canonicalHeaders, checkHeaders } from './canonical.ts'
+import { canonicalHeaders, checkHeaders, refuseDuplicates } from './canonical.ts'
 import { ChunkChain } from './chunk-chain.ts'
 import { type Claim, parseAuthorization, readClaim, signatureVersion2, unsupportedAlgorithm } from './credential.ts'
 import { formatIsoBasic, parseHttpDate, parseIsoBasic } from './dates.ts'
@@ -9,6 +9,7 @@ import { SignatureError, signaturesEqual } from './errors.ts'
 import { ALGORITHM, requestSignature, signingKey } from './signing-key.ts'
 import { canonicalQuery, parseRequestUrl, type RequestUrl } from './url.ts'
 
+/** A request as it arrived, before anything was decoded. */
 export interface SignedRequest {
   readonly method: string
   /** Node's `req.url`, untouched. */
@@ -19,6 +20,7 @@ export interface SignedRequest {
   readonly url?: RequestUrl
 }
 
+/** What a signature is held against. */
 export interface VerifyOptions {
   /** With the session token that came with it, if one did. */
   findKey(accessKeyId: string, sessionToken?: string): Promise<AccessKey | undefined>
@@ -36,6 +38,7 @@ export type PayloadKind =
   | { readonly kind: 'unsigned' }
   | { readonly kind: 'chunked'; readonly trailer: boolean; readonly chain?: ChunkChain }
 
+/** Who signed a request, and what that says about its body. */
 export interface Verified {
   readonly key: AccessKey
   readonly payload: PayloadKind
@@ -74,7 +77,12 @@ export async function verifyRequest(request: SignedRequest, options: VerifyOptio
   }
   if (authorization !== undefined) return verifyHeader(request, url, authorization, options)
   if (presign !== undefined) return verifyPresigned(request, url, presign, options)
-  throw new SignatureError('MissingAuthentication', 'the request is not signed: there is no anonymous access')
+  // It may be let in all the same, where something is shared with everybody.
+  refuseDuplicates(request.rawHeaders)
+  throw new SignatureError(
+    'MissingAuthentication',
+    'the request is not signed: without a key there is access only to what is public',
+  )
 }
 
 async function verifyHeader(

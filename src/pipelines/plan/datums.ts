@@ -6,6 +6,7 @@ import type { Input, PfsInput } from '../spec/index.ts'
 /** A job with more datums than this needs a coarser glob; each costs about 1 KiB of memory while the job is planned. */
 const MAX_DATUMS = 1_000_000
 
+/** A file that a glob matched, or that is below a folder that it matched. */
 export interface MatchedFile {
   /** Key in the repo, without leading `/`. */
   readonly path: string
@@ -37,6 +38,7 @@ export interface DatumInput {
   readonly match: Match
 }
 
+/** One unit of work: what is handed to the code at once. */
 export interface Datum {
   /** 32 hex digits of SHA-256 over the inputs' names and paths: the same work has the same id in every job. */
   readonly id: string

@@ -91,6 +91,17 @@ describe('globs', () => {
     it(`refuses ${pattern.slice(0, 30)} and says why`, () => assert.throws(() => parseGlob(pattern), InvalidInput))
   }
 
+  it('gives a path up that takes too long, and says so', () => {
+    const path = 'a'.repeat(1020)
+    const many = `/${'{a,?}'.repeat(8)}${'*a'.repeat(50)}b`
+    for (const pattern of [`/${'*a'.repeat(500)}b`, '/!(*(a)*b)!(*(a)*b)!(*(a)*b)!(*(a)*b)c', many]) {
+      assert.throws(() => parseGlob(pattern).match(path), { name: 'InvalidInput', message: /takes too long/ })
+    }
+    for (const pattern of ['/**/*.@(txt|jpg)', '/**!(*.png)', '/**/*a*a*a*a*a*', '/**/[!b]*/**/?*(a)*']) {
+      assert.notEqual(parseGlob(pattern).match(`${'a/'.repeat(200)}aaaaaa.txt`), undefined, pattern)
+    }
+  })
+
   it('does not choke on a pattern made to be slow', () => {
     const glob = parseGlob(`/${'*a'.repeat(40)}*(*(a|aa)|!(b|*c))*x`)
     assert.equal(glob.match('a'.repeat(250)), undefined)

@@ -1,4 +1,5 @@
 import { InvalidInput } from '../../kernel/index.ts'
+import { Effort, type Subject } from './subject.ts'
 
 /**
  * Pachyderm's globs over the files of a commit. A pattern is matched against whole paths with a leading `/`:
@@ -59,10 +60,11 @@ export function parseGlob(pattern: string): Glob {
 }
 
 function matchAny(alternatives: readonly Alternative[], path: string): string | undefined {
+  const effort = new Effort(path)
   for (const { elements, depth } of alternatives) {
     if (depth === 0) return '/'
     const candidate = depth === undefined ? path : leadingSegments(path, depth)
-    if (candidate !== undefined && matches(elements, candidate)) return candidate
+    if (candidate !== undefined && matches(elements, candidate, effort)) return candidate
   }
   return undefined
 }
@@ -211,28 +213,30 @@ class PatternParser {
 /**
  * Follows all ways through the pattern at once, as a set of places in the path, so that no pattern can make it try them one by one.
  */
-function matches(elements: readonly Element[], path: string): boolean {
+function matches(elements: readonly Element[], path: string, effort: Effort): boolean {
   const [first, second] = elements
   if (first?.kind === 'text' && !path.startsWith(first.text)) return false
   // The common `/dir/*` and `/dir/**`, without sets of places.
   if (first?.kind === 'text' && elements.length === 2 && (second?.kind === 'anything' || second?.kind === 'run')) {
     return second.kind === 'anything' || !path.includes('/', first.text.length)
   }
-  return advance(elements, path, new Set([0])).has(path.length)
+  return advance(elements, { path, effort }, new Set([0])).has(path.length)
 }
 
 type Places = ReadonlySet<number>
 
-function advance(elements: readonly Element[], path: string, from: Places): Places {
+function advance(elements: readonly Element[], subject: Subject, from: Places): Places {
   let places = from
   for (const element of elements) {
     if (places.size === 0) return places
-    places = step(element, path, places)
+    places = step(element, subject, places)
   }
   return places
 }
 
-function step(element: Element, path: string, from: Places): Places {
+function step(element: Element, subject: Subject, from: Places): Places {
+  const { path } = subject
+  subject.effort.spend(from.size)
   const to = new Set<number>()
   switch (element.kind) {
     case 'text':
@@ -245,9 +249,9 @@ function step(element: Element, path: string, from: Places): Places {
       for (const at of from) if (inSet(element, path, at)) to.add(at + charLength(path, at))
       return to
     case 'run':
-      return spread(path, from, true)
+      return spread(subject, from, true)
     case 'anything':
-      return spread(path, from, false)
+      return spread(subject, from, false)
     case 'folders': {
       for (const at of from) if (path[at] === '/') to.add(at + 1)
       if (to.size === 0) return to
@@ -255,26 +259,33 @@ function step(element: Element, path: string, from: Places): Places {
       return to
     }
     case 'group':
-      return stepGroup(element.sign, element.options, path, from)
+      return stepGroup(element.sign, element.options, subject, from)
   }
 }
 
 /** Every place that a run of characters can end at, in one pass over the path. */
-function spread(path: string, from: Places, withinSegment: boolean): Places {
+function spread(subject: Subject, from: Places, withinSegment: boolean): Places {
+  const { path } = subject
   const to = new Set<number>()
   let running = false
-  for (let at = 0; at <= path.length; at++) {
-    if (from.has(at)) running = true
+  let begun = 0
+  for (let at = Math.min(...from); at <= path.length; at++) {
+    if (from.has(at)) {
+      running = true
+      begun++
+    }
     if (running) to.add(at)
     if (withinSegment && path[at] === '/') running = false
+    if (!running && begun === from.size) break
   }
+  subject.effort.spend(to.size)
   return to
 }
 
-function stepGroup(sign: GroupSign, options: readonly (readonly Element[])[], path: string, from: Places): Places {
+function stepGroup(sign: GroupSign, options: readonly (readonly Element[])[], subject: Subject, from: Places): Places {
   const once = (places: Places): Places => {
     const to = new Set<number>()
-    for (const option of options) for (const at of advance(option, path, places)) to.add(at)
+    for (const option of options) for (const at of advance(option, subject, places)) to.add(at)
     return to
   }
   if (sign === '@') return once(from)
@@ -283,7 +294,7 @@ function stepGroup(sign: GroupSign, options: readonly (readonly Element[])[], pa
     const to = new Set<number>()
     for (const at of from) {
       const taken = once(new Set([at]))
-      for (const end of spread(path, new Set([at]), true)) if (!taken.has(end)) to.add(end)
+      for (const end of spread(subject, new Set([at]), true)) if (!taken.has(end)) to.add(end)
     }
     return to
   }

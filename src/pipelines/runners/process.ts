@@ -7,6 +7,7 @@ import type { Runner } from './runner.ts'
 import { unshareRunner } from './unshare.ts'
 import { systemView } from './visible.ts'
 
+/** From the best sandbox to none. */
 export type ProcessMode = 'bubblewrap' | 'unshare' | 'plain'
 
 const systemPath = ['/usr/local/sbin', '/usr/local/bin', '/usr/sbin', '/usr/bin', '/sbin', '/bin']

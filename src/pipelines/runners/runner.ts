@@ -16,6 +16,7 @@ export interface RunRequest {
   onOutput(stream: 'stdout' | 'stderr', bytes: Buffer): void
 }
 
+/** How the code ended. */
 export type RunResult =
   | { readonly kind: 'exited'; readonly code: number }
   | { readonly kind: 'killed'; readonly signal: string }

@@ -12,11 +12,13 @@ export interface PfsInput {
   readonly emptyFiles: boolean
 }
 
+/** What a pipeline reads: a branch, or inputs that are combined. */
 export type Input =
   | PfsInput
   | { readonly kind: 'cross'; readonly inputs: readonly Input[] }
   | { readonly kind: 'union'; readonly inputs: readonly Input[] }
 
+/** The user code and how it is run. */
 export interface Transform {
   /** Kept and shown; the process runner does not use it. */
   readonly image?: string

@@ -12,6 +12,7 @@ export interface JobInput {
   readonly root?: TreeHash
 }
 
+/** A job as it is kept. */
 export interface JobRow {
   readonly seq: number
   readonly id: string
@@ -66,14 +67,17 @@ export interface Attempt {
   readonly attempt: number
 }
 
+/** How long a process has a job to itself without renewing that. */
 export const LEASE_MS = 30_000
 /** Leases run on the database's clock, which all processes share. */
 const nowSql = "CAST(unixepoch('subsec') * 1000 AS INTEGER)"
 /** The jobs of the index `job_unended`. */
 export const unendedSql = "state IN ('created', 'starting', 'running', 'egressing', 'finishing')"
 
+/** States that a job does not leave. */
 export const endedStates: ReadonlySet<JobState> = new Set(['success', 'failure', 'killed', 'unrunnable'])
 
+/** What is known of a job before it runs. */
 export interface NewJob {
   readonly id: string
   readonly pipeline: RepoName
@@ -159,6 +163,7 @@ export async function updateJob(
   if (changed === 0) throw new StaleAttempt(job)
 }
 
+/** How a job ends. */
 export interface JobEnd {
   readonly state: 'success' | 'failure' | 'killed' | 'unrunnable'
   readonly nowMs: number
@@ -181,6 +186,7 @@ export async function endJob(tx: Transaction, id: string, end: JobEnd): Promise<
   return (await endWhere(tx, 'id = ?', [id], end)) > 0
 }
 
+/** Ends the job of an output commit, whoever runs it; false if it had ended already. */
 export async function endJobOfCommit(tx: Transaction, commit: CommitId, end: JobEnd): Promise<boolean> {
   return (await endWhere(tx, 'output_commit = ?', [commit], end)) > 0
 }
@@ -197,6 +203,7 @@ export async function unendedJobs(queries: Queries): Promise<readonly JobRow[]> 
   return (await queries.all<JobColumns>(`SELECT * FROM job WHERE ${unendedSql} ORDER BY seq`)).map(toJob)
 }
 
+/** By its full id. */
 export async function findJob(queries: Queries, id: string): Promise<JobRow | undefined> {
   const row = await queries.get<JobColumns>('SELECT * FROM job WHERE id = ?', [id])
   return row && toJob(row)
@@ -212,6 +219,7 @@ export async function jobsByPrefix(queries: Queries, prefix: string, limit: numb
   return rows.map(toJob)
 }
 
+/** The job that makes, or made, this output commit. */
 export async function jobOfCommit(queries: Queries, commit: string): Promise<JobRow | undefined> {
   const row = await queries.get<JobColumns>('SELECT * FROM job WHERE output_commit = ?', [commit])
   return row && toJob(row)

@@ -1,18 +1,6 @@
 import type { Database, Metrics } from '../../kernel/index.ts'
-import type { JobState } from '../pipelines.ts'
+import { JOB_STATES } from '../pipelines.ts'
 import { unendedSql } from './job-rows.ts'
-
-const states: readonly JobState[] = [
-  'created',
-  'starting',
-  'running',
-  'egressing',
-  'finishing',
-  'success',
-  'failure',
-  'killed',
-  'unrunnable',
-]
 
 /** Jobs and datums, counted when somebody asks, by indexes alone. */
 export function measureJobs(metrics: Metrics, db: Pick<Database, 'get' | 'all'>): void {
@@ -21,7 +9,7 @@ export function measureJobs(metrics: Metrics, db: Pick<Database, 'get' | 'all'>)
     'Jobs of the pipelines that there are, by state.',
     async () => {
       const rows = await db.all<{ state: string; n: number }>('SELECT state, count(*) AS n FROM job GROUP BY state')
-      return states.map((state) => [[state], rows.find((row) => row.state === state)?.n ?? 0])
+      return JOB_STATES.map((state) => [[state], rows.find((row) => row.state === state)?.n ?? 0])
     },
     { labels: ['state'] },
   )

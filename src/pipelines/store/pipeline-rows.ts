@@ -8,6 +8,7 @@ export interface EgressTarget {
   readonly secret?: string
 }
 
+/** One version of a pipeline's spec. */
 export interface PipelineVersion {
   readonly pipeline: RepoName
   readonly version: number
@@ -19,6 +20,7 @@ export interface PipelineVersion {
   readonly confined: boolean
 }
 
+/** A pipeline as it is kept, with its newest version. */
 export interface PipelineRow extends PipelineVersion {
   readonly state: 'running' | 'stopped'
   readonly createdMs: number
@@ -43,15 +45,18 @@ interface PipelineColumns extends VersionColumns {
 const pipelineSql = `SELECT p.name AS pipeline, p.version, p.state, p.created_ms, p.updated_ms, v.spec, v.egress, v.generation, v.confined
   FROM pipeline p JOIN pipeline_version v ON v.pipeline = p.name AND v.version = p.version`
 
+/** With its newest version; undefined where there is none. */
 export async function findPipeline(queries: Queries, name: string): Promise<PipelineRow | undefined> {
   const row = await queries.get<PipelineColumns>(`${pipelineSql} WHERE p.name = ?`, [name])
   return row && toPipeline(row)
 }
 
+/** By name. */
 export async function allPipelines(queries: Queries): Promise<readonly PipelineRow[]> {
   return (await queries.all<PipelineColumns>(`${pipelineSql} ORDER BY p.name`)).map(toPipeline)
 }
 
+/** A version that jobs may still run, also after a newer one was made. */
 export async function findVersion(
   queries: Queries,
   name: string,
@@ -110,6 +115,7 @@ export async function savePipeline(
   )
 }
 
+/** Stops a pipeline, or starts it again. */
 export async function setPipelineState(
   tx: Transaction,
   name: string,

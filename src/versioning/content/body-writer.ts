@@ -1,5 +1,5 @@
+import type { ChunkPlace, ContentWriter, StagedContent } from '../content-store.ts'
 import type { Content } from '../model/index.ts'
-import type { ChunkPlace, ContentWriter, StagedContent } from '../versioning.ts'
 import { type ChunkIndex, keyOf } from './chunk-index.ts'
 import type { ContentLimits } from './content-limits.ts'
 import type { Health } from './health.ts'

@@ -1,6 +1,6 @@
 import type { Database, Transaction } from '../../kernel/index.ts'
-import type { ChunkPlace } from '../versioning.ts'
-import { Lru } from './lru.ts'
+import type { ChunkPlace } from '../content-store.ts'
+import { Lru } from '../lru.ts'
 
 /** Where a published chunk's bytes are. */
 export interface Place {

@@ -1,10 +1,10 @@
 import { Readable } from 'node:stream'
 import { CHUNK_BYTES, Corrupt, InvalidInput } from '../../kernel/index.ts'
+import type { ByteRange, StoredPart } from '../content-store.ts'
+import { Lru } from '../lru.ts'
 import type { Content } from '../model/index.ts'
-import type { ByteRange, StoredPart } from '../versioning.ts'
 import { keyOf } from './chunk-index.ts'
 import { type ChunkReader, kept, type Lent, own } from './chunk-reader.ts'
-import { Lru } from './lru.ts'
 import { Manifest } from './manifest.ts'
 
 /** Lists of lists: 16,384 entries each, so three levels are more than any object has. Damaged data must not recurse for ever. */

@@ -1,7 +1,7 @@
 import type { Readable } from 'node:stream'
 import { type Database, InvalidInput, type Log, randomHexId, type Transaction } from '../../kernel/index.ts'
+import type { ByteRange, ChunkPlace, ContentStore, ContentWriter, StagedContent, StoredPart } from '../content-store.ts'
 import type { Content as ContentRef } from '../model/index.ts'
-import type { ByteRange, ChunkPlace, ContentStore, ContentWriter, StagedContent, StoredPart } from '../versioning.ts'
 import { BodyWriter, type WriterParts } from './body-writer.ts'
 import { ChunkIndex } from './chunk-index.ts'
 import { ChunkReader } from './chunk-reader.ts'
@@ -35,6 +35,7 @@ export interface Content extends ContentStore {
   close(): Promise<void>
 }
 
+/** What the content store is opened on. */
 export interface ContentOptions {
   /** Holds the packs; made if its parent is there. */
   readonly folder: string

@@ -4,7 +4,6 @@ import { describe, it } from 'node:test'
 import fc from 'fast-check'
 import { Corrupt, MAX_PARTS } from '../../kernel/index.ts'
 import type { Content } from '../model/index.ts'
-import { Lru } from './lru.ts'
 import { contentOf, encodeParts, Manifest, type Piece } from './manifest.ts'
 import {
   fileHeader,
@@ -128,21 +127,5 @@ describe('a record', () => {
       changed[at]! ^= 1
       assert.equal(isFileHeader(changed), false)
     }
-  })
-})
-
-describe('Lru', () => {
-  it('lets go what was used longest ago, by weight, and never what was just put in', () => {
-    const lru = new Lru<string, number>(10, (weight) => weight)
-    lru.set('a', 4)
-    lru.set('b', 4)
-    assert.equal(lru.get('a'), 4)
-    assert.deepEqual(lru.set('c', 4), [4])
-    assert.deepEqual([lru.get('a'), lru.get('b'), lru.get('c')], [4, undefined, 4])
-    assert.deepEqual(lru.set('d', 50), [4, 4])
-    assert.equal(lru.get('d'), 50)
-    lru.delete('d')
-    lru.set('e', 10)
-    assert.deepEqual([...lru.values()], [10])
   })
 })

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
 import { after, before, describe, it } from 'node:test'
 import { MIB } from '../../kernel/index.ts'
-import type { StagedContent } from '../versioning.ts'
+import type { StagedContent } from '../content-store.ts'
 import type { Content } from './index.ts'
 import { StoreFolder, store } from './testing/open-store.ts'
 

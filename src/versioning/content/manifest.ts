@@ -1,6 +1,6 @@
 import { Corrupt } from '../../kernel/index.ts'
+import type { StoredPart } from '../content-store.ts'
 import type { Content } from '../model/index.ts'
-import type { StoredPart } from '../versioning.ts'
 
 /**
  * The format of manifests: what an object larger than one chunk is made of. It is stored in a pack like a chunk and named by its

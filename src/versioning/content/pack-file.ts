@@ -1,4 +1,4 @@
-import type { ChunkPlace } from '../versioning.ts'
+import type { ChunkPlace } from '../content-store.ts'
 import type { OpenFile } from './files.ts'
 import type { Health } from './health.ts'
 import { FILE_HEADER_BYTES, fileHeader, type PackRecord, RECORD_HEADER_BYTES, writeRecordHeader } from './record.ts'

@@ -1,6 +1,6 @@
 import { setImmediate as endOfTurn } from 'node:timers/promises'
 import { StorageFull } from '../../kernel/index.ts'
-import type { ChunkPlace } from '../versioning.ts'
+import type { ChunkPlace } from '../content-store.ts'
 import type { Health } from './health.ts'
 import type { PackFile } from './pack-file.ts'
 import type { Packs } from './packs.ts'

@@ -1,4 +1,4 @@
-import type { ChunkPlace } from '../versioning.ts'
+import type { ChunkPlace } from '../content-store.ts'
 import type { Health } from './health.ts'
 import type { PackFile } from './pack-file.ts'
 import type { Packs } from './packs.ts'

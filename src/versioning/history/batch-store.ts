@@ -1,6 +1,5 @@
 import type { Database, Queries } from '../../kernel/index.ts'
-import type { BatchRules, BranchName, RepoName } from '../model/index.ts'
-import type { BranchAddress } from '../versioning.ts'
+import type { BatchRules, BranchAddress, BranchName, RepoName } from '../model/index.ts'
 import { checkedRules, readBatchRules } from './batch-rules.ts'
 import type { Batches } from './batches.ts'
 import { writableBranch } from './branches.ts'

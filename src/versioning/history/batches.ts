@@ -1,10 +1,16 @@
 import type { BatchConfig, Clock, Log } from '../../kernel/index.ts'
-import { type BatchRules, type BranchName, type Commit, isTransactionName, type RepoName } from '../model/index.ts'
-import type { BranchAddress } from '../versioning.ts'
+import {
+  type BatchRules,
+  type BranchAddress,
+  type BranchName,
+  type Commit,
+  isTransactionName,
+  type RepoName,
+} from '../model/index.ts'
 import { Holds } from './holds.ts'
 import type { GroupWritten } from './staging.ts'
 
-/** DESIGN §3: an upload counts as a write in flight for this long after its last part. */
+/** An upload counts as a write in flight for this long after its last part. */
 const UPLOAD_HOLD_MS = 60_000
 
 interface Activity {

@@ -1,7 +1,6 @@
 import type { Database } from '../../kernel/index.ts'
 import type { BranchSettings, CrossOriginRule } from '../beside.ts'
-import type { Tag } from '../model/index.ts'
-import type { BranchAddress } from '../versioning.ts'
+import type { BranchAddress, Tag } from '../model/index.ts'
 import { missing } from './branches.ts'
 import { readTags, writeTags } from './tags.ts'
 

@@ -2,6 +2,7 @@ import type { Selectable } from 'kysely'
 import type { Database, Queries, Transaction } from '../../kernel/index.ts'
 import {
   type Branch,
+  type BranchAddress,
   BranchExists,
   type BranchId,
   type BranchName,
@@ -20,7 +21,6 @@ import {
   RepoNotFound,
 } from '../model/index.ts'
 import { EMPTY_TREE } from '../tree/index.ts'
-import type { BranchAddress } from '../versioning.ts'
 import { readBatchRules } from './batch-rules.ts'
 import { unavailable } from './commits.ts'
 import { setRole } from './repo-roles.ts'
@@ -62,6 +62,7 @@ export async function writableBranch(
   return row
 }
 
+/** Makes a repo without branches. Throws RepoExists. */
 export async function createRepo(
   db: Database,
   name: RepoName,
@@ -150,6 +151,7 @@ async function insertBranch(
   )
 }
 
+/** Throws RepoNotFound, BranchNotFound. */
 export async function getBranch(queries: Queries, at: BranchAddress): Promise<Branch> {
   const row = await queries
     .kysely<Tables>()
@@ -162,6 +164,7 @@ export async function getBranch(queries: Queries, at: BranchAddress): Promise<Br
   return branchOf(row)
 }
 
+/** By name, without transactions. Throws RepoNotFound. */
 export async function listBranches(queries: Queries, repo?: RepoName): Promise<readonly Branch[]> {
   let select = queries
     .kysely<Tables>()
@@ -198,12 +201,14 @@ function branchOf(row: StoredBranch): Branch {
   }
 }
 
+/** Throws RepoNotFound. */
 export async function getRepo(queries: Queries, name: RepoName): Promise<RepoInfo> {
   const [repo] = await readRepos(queries, name)
   if (!repo) throw new RepoNotFound(name)
   return repo
 }
 
+/** By name; all, or only this one. */
 export async function readRepos(queries: Queries, only?: RepoName): Promise<readonly RepoInfo[]> {
   const rows = await queries.all<{
     name: string
@@ -262,6 +267,7 @@ export async function deleteBranch(
   ])
 }
 
+/** Removes a repo with its branches and transactions. Throws RepoNotFound, InUse. */
 export async function deleteRepo(tx: Transaction, name: RepoName): Promise<void> {
   if (!(await tx.get('SELECT 1 FROM repos WHERE name = ?', [name]))) throw new RepoNotFound(name)
   const branches = await tx.all<{ id: number }>("SELECT id FROM branches WHERE repo = ? AND kind = 'branch'", [name])

@@ -1,7 +1,7 @@
 import type { Queries } from '../../kernel/index.ts'
+import type { WriteConditions } from '../changes.ts'
 import { type CommitId, ConditionFailed, type Entry, type TreeHash, type VersionId } from '../model/index.ts'
 import { decodeEntry, decodeLeaf, lookupMany } from '../tree/index.ts'
-import type { WriteConditions } from '../versioning.ts'
 import type { HistoryContext } from './context.ts'
 
 /** What conditions look at. */

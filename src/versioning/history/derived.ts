@@ -1,5 +1,7 @@
 import type { Transaction } from '../../kernel/index.ts'
+import type { DatumOutput, Derived, OpenOutput, OutputFile } from '../derived.ts'
 import {
+  type BranchAddress,
   BranchMoved,
   type BranchName,
   BranchNotFound,
@@ -15,7 +17,6 @@ import {
   type TreeHash,
 } from '../model/index.ts'
 import { EMPTY_TREE, measure } from '../tree/index.ts'
-import type { BranchAddress, DatumOutput, Derived, OpenOutput, OutputFile } from '../versioning.ts'
 import { ensureBranch } from './branches.ts'
 import type { HistoryContext } from './context.ts'
 import { storeOutput } from './outputs.ts'
@@ -226,8 +227,10 @@ export class DerivedBranches implements Derived {
       })
     }
     const foreign = await tx.get(
-      "SELECT 1 FROM commits WHERE branch_id = ? AND kind <> 'derived' UNION ALL SELECT 1 FROM uploads WHERE branch_id = ? AND state = 'open' LIMIT 1",
-      [branch.id, branch.id],
+      `SELECT 1 FROM commits WHERE branch_id = ?1 AND kind <> 'derived'
+       UNION ALL SELECT 1 FROM uploads WHERE branch_id = ?1 AND state = 'open'
+       UNION ALL SELECT 1 FROM scratch WHERE branch_id = ?1 LIMIT 1`,
+      [branch.id],
     )
     if (foreign)
       throw new InUse(`${name} holds data that was written to it; a pipeline needs a branch of its own`, { by: name })

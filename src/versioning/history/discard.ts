@@ -1,6 +1,6 @@
 import { Corrupt, DomainError, StorageFull } from '../../kernel/index.ts'
 import type { Content } from '../content/index.ts'
-import type { StagedContent } from '../versioning.ts'
+import type { StagedContent } from '../content-store.ts'
 
 /**
  * Passes an error on, after letting go of the content if the error says for sure that nothing refers to it: a refusal. After a failed

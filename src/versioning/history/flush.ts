@@ -1,4 +1,5 @@
 import type { Queries } from '../../kernel/index.ts'
+import type { FlushCommit, FlushEvent, FlushVerdict } from '../flush.ts'
 import {
   AmbiguousCommit,
   type BranchName,
@@ -8,7 +9,6 @@ import {
   type CommitRef,
   type RepoName,
 } from '../model/index.ts'
-import type { FlushCommit, FlushEvent, FlushVerdict } from '../versioning.ts'
 import { failureOf } from './commits.ts'
 import type { ChangeSignal } from './events.ts'
 import type { CommitRow } from './schema.ts'

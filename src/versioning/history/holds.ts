@@ -1,6 +1,6 @@
-/** DESIGN §3: while a scratch folder was written to within this time, a job is at work and its branch's batch waits for it. */
+/** While a scratch folder was written to within this time, a job is at work and its branch's batch waits for it. */
 export const HOLD_MS = 10 * 60_000
-/** DESIGN §3: a job that has deleted what it will write again gets this idle time; so does one that has made the folder it will fill. */
+/** A job that has deleted what it will write again gets this idle time; so does one that has made the folder it will fill. */
 export const REWRITE_IDLE_MS = 5 * 60_000
 /** A job that has emptied its scratch folder has this time for its `_SUCCESS`, or for going on. */
 const LAST_WORD_MS = 5_000

@@ -1,4 +1,5 @@
 import {
+  type BranchAddress,
   type BranchName,
   type Commit,
   type CommitId,
@@ -6,7 +7,6 @@ import {
   NothingToFinish,
   type RepoName,
 } from '../model/index.ts'
-import type { BranchAddress } from '../versioning.ts'
 import { loadBatchRules, loadHolds } from './batch-store.ts'
 import type { Batches } from './batches.ts'
 import { getBranch, writableBranch } from './branches.ts'
@@ -70,7 +70,7 @@ export class OpenCommits {
       const sealed = await sealOpenBatch(tx, branch.id, { includePinned: true })
       if (!sealed) {
         throw new NothingToFinish(
-          `${at.repo}@${at.branch} has no open commit to finish: nothing was written since the last`,
+          `${at.repo}@${at.branch} has no open commit to finish: nothing was written since the last, which an idle branch gets by itself`,
           { repo: at.repo, branch: at.branch },
         )
       }

@@ -2,9 +2,10 @@ import { createHash, hash } from 'node:crypto'
 import { createReadStream } from 'node:fs'
 import { open, stat } from 'node:fs/promises'
 import { CHUNK_BYTES } from '../../kernel/index.ts'
+import type { ChunkPlace, StagedContent } from '../content-store.ts'
+import type { DatumOutput, OutputFile } from '../derived.ts'
 import type { CommitId, Entry, Origin } from '../model/index.ts'
 import { EMPTY_TREE, encodeEntry, encodeLeaf, type LeafItem } from '../tree/index.ts'
-import type { ChunkPlace, DatumOutput, OutputFile, StagedContent } from '../versioning.ts'
 import type { HistoryContext } from './context.ts'
 
 /** The version of entries that are not part of any commit yet. */

@@ -1,6 +1,13 @@
 import { InvalidInput, type Queries, type Transaction } from '../../kernel/index.ts'
-import { type BranchId, type Path, RenameTokenUsed, scratchArea, type VersionId } from '../model/index.ts'
-import type { BranchAddress, ChangeResult, RenameInput } from '../versioning.ts'
+import type { ChangeResult, RenameInput } from '../changes.ts'
+import {
+  type BranchAddress,
+  type BranchId,
+  type Path,
+  RenameTokenUsed,
+  scratchArea,
+  type VersionId,
+} from '../model/index.ts'
 import type { HistoryContext } from './context.ts'
 import type { StoredSharing } from './sharing.ts'
 import type { ChangeRequest, Staging } from './staging.ts'

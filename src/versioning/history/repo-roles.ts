@@ -1,6 +1,6 @@
 import { type Database, type Role, roles, type Transaction } from '../../kernel/index.ts'
 import { type RepoName, RepoNotFound } from '../model/index.ts'
-import type { Roles } from '../versioning.ts'
+import type { Roles } from '../roles.ts'
 
 /** Owners that were asked for lately. */
 const MAX_OWNERS = 10_000

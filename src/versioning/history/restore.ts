@@ -1,5 +1,4 @@
-import { type CommitId, CommitNotFound } from '../model/index.ts'
-import type { BranchAddress } from '../versioning.ts'
+import { type BranchAddress, type CommitId, CommitNotFound } from '../model/index.ts'
 import { missing, readOnlyReason } from './branches.ts'
 import { unavailable } from './commits.ts'
 import type { HistoryContext } from './context.ts'

@@ -1,7 +1,6 @@
 import type { Database, Transaction } from '../../kernel/index.ts'
 import type { Sharing } from '../beside.ts'
-import { type CannedAccess, isVersion, type VersionId } from '../model/index.ts'
-import type { BranchAddress } from '../versioning.ts'
+import { type BranchAddress, type CannedAccess, isVersion, type VersionId } from '../model/index.ts'
 import { missing, writableBranch } from './branches.ts'
 import { refuseScratch } from './tags.ts'
 

@@ -1,9 +1,11 @@
 import { setImmediate as endOfTurn } from 'node:timers/promises'
 import { Corrupt, DomainError, InvalidInput, KIB, StorageFull, type Transaction } from '../../kernel/index.ts'
+import type { ChangeResult, WriteConditions } from '../changes.ts'
+import type { ChunkPlace } from '../content-store.ts'
 import {
+  type BranchAddress,
   type BranchId,
   BranchMoved,
-  BranchNotFound,
   type CommitId,
   type Entry,
   NO_VERSION,
@@ -12,8 +14,7 @@ import {
   type VersionId,
 } from '../model/index.ts'
 import { encodeEntry } from '../tree/index.ts'
-import type { BranchAddress, ChangeResult, ChunkPlace, WriteConditions } from '../versioning.ts'
-import { controlReason, readOnlyReason } from './branches.ts'
+import { controlReason, missing, readOnlyReason } from './branches.ts'
 import { type Current, currentOf, readCurrent, refusal } from './conditions.ts'
 import type { HistoryContext } from './context.ts'
 import { ScratchGroup } from './scratch.ts'
@@ -49,6 +50,7 @@ export interface Staged extends ChangeResult {
   readonly existed: boolean
 }
 
+/** What came of one change of a group; a refusal concerns this one alone. */
 export type ChangeOutcome =
   | { readonly kind: 'done'; readonly staged: Staged }
   | { readonly kind: 'refused'; readonly error: Error }
@@ -223,7 +225,7 @@ export class Staging {
       'SELECT id, root, folded_seq, last_seq, open_commit, pipeline, kind, versioned_from FROM branches WHERE repo = ? AND name = ?',
       [at.repo, at.branch],
     )
-    const refused = branch ? readOnlyReason(at, branch) : new BranchNotFound(at.repo, at.branch)
+    const refused = branch ? readOnlyReason(at, branch) : await missing(tx, at)
     if (!branch || refused) {
       for (const unit of units) settle.push(() => unit.reject(refused))
       return

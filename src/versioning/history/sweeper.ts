@@ -3,7 +3,7 @@ import type { HistoryContext } from './context.ts'
 
 /** How often it is looked; what is swept is a day old. */
 const SWEEP_MS = 10 * 60_000
-/** DESIGN §3: a scratch folder is removed so long after its last write. */
+/** A scratch folder is removed so long after its last write. */
 export const SCRATCH_LIFE_MS = 24 * 3_600_000
 /** Rows removed by one transaction: writers wait for no more. */
 const ROWS_AT_ONCE = 2_000

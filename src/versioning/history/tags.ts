@@ -1,7 +1,6 @@
 import { type Database, InvalidInput, type Transaction } from '../../kernel/index.ts'
 import type { ObjectTags } from '../beside.ts'
-import { isVersion, type Tag, type VersionId } from '../model/index.ts'
-import type { BranchAddress } from '../versioning.ts'
+import { type BranchAddress, isVersion, type Tag, type VersionId } from '../model/index.ts'
 import { writableBranch } from './branches.ts'
 import { GroupedReads } from './grouped-reads.ts'
 

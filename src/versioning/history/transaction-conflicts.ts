@@ -51,6 +51,28 @@ export async function refuseLaterConflicts(
   if (fromSeq < toSeq) await refuse(queries, nodes, sides, await changedRows(queries, sides, fromSeq, toSeq), toSeq)
 }
 
+/**
+ * Refuses the transaction if finishing it would show a version that one side deleted by its id, since the other side shows it again: to
+ * delete one that is not the latest is no change of its path. Asked in the transaction that decides.
+ */
+export async function refuseDeletedVersions(queries: Queries, sides: Sides): Promise<void> {
+  const rows = await queries.all<{ path: string }>(
+    `SELECT h.path FROM hidden_versions AS h CROSS JOIN changes AS c ON c.branch_id = ?2 AND c.seq = (
+       SELECT max(seq) FROM changes WHERE branch_id = ?2 AND path = h.path AND seq > ?3)
+     WHERE h.branch_id = ?1 AND c.listed = 0 AND c.of_commit = h.commit_id AND c.of_seq = h.seq
+     UNION
+     SELECT w.path FROM (SELECT DISTINCT path FROM hidden_versions WHERE branch_id = ?1) AS w
+     CROSS JOIN changes AS c ON c.branch_id = ?1 AND c.seq = (SELECT max(seq) FROM changes WHERE branch_id = ?1 AND path = w.path)
+     CROSS JOIN hidden_versions AS h ON h.branch_id = ?2 AND h.path = w.path AND h.commit_id = c.of_commit AND h.seq = c.of_seq
+     WHERE c.listed = 0`,
+    [sides.transactionId, sides.branchId, sides.baseSeq],
+  )
+  throwIfAny(
+    rows.slice(0, MAX_NAMED).map(({ path }) => path),
+    rows.length,
+  )
+}
+
 async function changedRows(queries: Queries, sides: Sides, fromSeq: number, toSeq: number): Promise<string[]> {
   const rows = await queries.all<{ path: string }>(
     `SELECT DISTINCT c.path FROM changes AS c WHERE c.branch_id = ? AND c.seq > ? AND c.seq <= ?
@@ -121,6 +143,10 @@ async function refuse(
       if (named.length < MAX_NAMED) named.push(path)
     }
   }
+  throwIfAny(named, total)
+}
+
+function throwIfAny(named: readonly string[], total: number): void {
   if (total === 0) return
   const more = total > named.length ? ` and ${total - named.length} more` : ''
   throw new TransactionConflict(

@@ -1,11 +1,10 @@
 import type { Queries, Transaction } from '../../kernel/index.ts'
-import { BranchMoved, type BranchName, type CommitId, type RepoName } from '../model/index.ts'
+import { type BranchAddress, BranchMoved, type BranchName, type CommitId, type RepoName } from '../model/index.ts'
 import { EMPTY_TREE } from '../tree/index.ts'
-import type { BranchAddress } from '../versioning.ts'
 import { readOnlyReason } from './branches.ts'
 import type { HistoryContext } from './context.ts'
 import { sealOpenBatch } from './seal.ts'
-import { refuseConflicts, refuseLaterConflicts, type Sides } from './transaction-conflicts.ts'
+import { refuseConflicts, refuseDeletedVersions, refuseLaterConflicts, type Sides } from './transaction-conflicts.ts'
 import { branchOf, dropTransaction, openTransactionRow, type TransactionRow } from './transaction-rows.ts'
 
 /** Each try looks only at what the one before could not know; more of them means somebody writes into the transaction all the time. */
@@ -121,6 +120,7 @@ async function move(
   ])
   if (restored) return undefined
   await refuseLaterConflicts(tx, context, checked.sides, checked.branchSeq, branch.last_seq)
+  await refuseDeletedVersions(tx, checked.sides)
   await sealOpenBatch(tx, branch.id, { includePinned: true })
   const commit = row.open_commit as CommitId
   await moveCommit(tx, row, branch, at)

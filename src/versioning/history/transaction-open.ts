@@ -1,7 +1,6 @@
 import { MAX_TRANSACTIONS } from '../../kernel/index.ts'
-import { TransactionLimit } from '../model/index.ts'
+import { type BranchAddress, TransactionLimit } from '../model/index.ts'
 import { EMPTY_TREE } from '../tree/index.ts'
-import type { BranchAddress } from '../versioning.ts'
 import { missing, readOnlyReason } from './branches.ts'
 import type { HistoryContext } from './context.ts'
 import { openBatch } from './seal.ts'

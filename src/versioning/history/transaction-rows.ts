@@ -1,5 +1,6 @@
 import type { Transaction } from '../../kernel/index.ts'
 import {
+  type BranchAddress,
   type BranchName,
   BranchNotFound,
   type CommitId,
@@ -10,7 +11,6 @@ import {
   TransactionNotFound,
   transactionBranch,
 } from '../model/index.ts'
-import type { BranchAddress } from '../versioning.ts'
 import type { HistoryContext } from './context.ts'
 
 /** How long a finish that is asked again gets its first answer. */

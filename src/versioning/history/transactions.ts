@@ -1,11 +1,12 @@
 import {
+  type BranchAddress,
   type BranchName,
   type CommitRef,
   splitTransaction,
   type TransactionInfo,
   TransactionNotFound,
 } from '../model/index.ts'
-import type { BranchAddress, Transactions } from '../versioning.ts'
+import type { Transactions } from '../transactions.ts'
 import type { HistoryContext } from './context.ts'
 import { finishTransaction } from './transaction-finish.ts'
 import { insertTransaction } from './transaction-open.ts'

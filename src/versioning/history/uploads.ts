@@ -1,7 +1,10 @@
 import { createHash, randomBytes } from 'node:crypto'
 import { MAX_LIST_KEYS, MAX_PARTS, MIN_PART_BYTES, type Transaction } from '../../kernel/index.ts'
+import type { ChangeResult, WriteConditions } from '../changes.ts'
+import type { StagedContent } from '../content-store.ts'
 import {
   type Attributes,
+  type BranchAddress,
   type BranchId,
   type CannedAccess,
   type Checksum,
@@ -9,21 +12,16 @@ import {
   type Entry,
   InvalidPart,
   InvalidPartOrder,
+  isVersion,
+  NO_VERSION,
   PartTooSmall,
   type Path,
+  scratchArea,
   UploadNotFound,
   type VersionId,
 } from '../model/index.ts'
 import { decodeEntry, encodeEntry } from '../tree/index.ts'
-import type {
-  BranchAddress,
-  ChangeResult,
-  PartInfo,
-  StagedContent,
-  UploadInfo,
-  Uploads,
-  WriteConditions,
-} from '../versioning.ts'
+import type { PartInfo, UploadInfo, Uploads } from '../uploads.ts'
 import type { Batches } from './batches.ts'
 import { controlReason, missing, writableBranch } from './branches.ts'
 import type { HistoryContext } from './context.ts'
@@ -31,7 +29,7 @@ import { discardRefused } from './discard.ts'
 import type { PartRow, UploadRow } from './schema.ts'
 import type { StoredSharing } from './sharing.ts'
 import type { Staging } from './staging.ts'
-import { readTags, type VersionTags, writeTags } from './tags.ts'
+import { readTags, refuseScratch, type VersionTags, writeTags } from './tags.ts'
 
 type CompleteInput = Parameters<Uploads['complete']>[3]
 type Completed = Awaited<ReturnType<Uploads['complete']>>
@@ -81,6 +79,8 @@ export class BranchUploads implements Uploads {
     const { db, clock } = this.#context
     const refused = controlReason(input.path)
     if (refused) throw refused
+    // Here, and not when it is completed: all its parts would have been sent for nothing.
+    if (scratchArea(input.path) !== undefined) refuseBesideScratch(input)
     const info: UploadInfo = { ...input, id: randomBytes(24).toString('base64url'), createdMs: clock.now() }
     await db.write(async (tx) => {
       const { id: branchId } = await writableBranch(tx, at)
@@ -246,6 +246,7 @@ export class BranchUploads implements Uploads {
     const nowMs = this.#context.clock.now()
     // Of two Completes at once one does it; the other finds the upload gone in the same transaction that would have made the change.
     const within = async (tx: Transaction, branch: BranchId, version: VersionId) => {
+      if (!isVersion(version)) refuseBesideScratch(input)
       const open = await tx.run(
         "UPDATE uploads SET state = 'completed', result = ?, completed_ms = ? WHERE id = ? AND branch_id = ? AND state = 'open'",
         [
@@ -332,6 +333,12 @@ export class BranchUploads implements Uploads {
     if (!row) throw await missing(db, at)
     return row.id
   }
+}
+
+/** Throws InvalidInput for what a scratch file can't have. */
+function refuseBesideScratch({ tags = [], access = 'private' }: Partial<Pick<ChangeInput, 'tags' | 'access'>>): void {
+  if (tags.length > 0) refuseScratch(NO_VERSION, 'tags')
+  if (access !== 'private') refuseScratch(NO_VERSION, 'an ACL')
 }
 
 function notFound(id: string): UploadNotFound {

@@ -1,6 +1,6 @@
 import type { Queries } from '../../kernel/index.ts'
 import { BranchNotFound, CommitNotFound, type Target, type TreeHash, type VersionId } from '../model/index.ts'
-import type { VersionName } from '../versioning.ts'
+import type { VersionName } from '../versions.ts'
 import { unavailable } from './commits.ts'
 import type { View } from './overlay.ts'
 
@@ -58,6 +58,15 @@ export async function readChain(queries: Queries, target: Target): Promise<Versi
   return { ...chain, someHidden: someHidden !== undefined }
 }
 
+interface CommitRow {
+  readonly id: string
+  readonly repo: string
+  readonly root: string
+  readonly state: string
+  readonly kind: string
+  readonly failure: string | null
+}
+
 type Unchecked = Omit<VersionChain, 'someHidden'>
 
 async function chainOfBranch(queries: Queries, target: Extract<Target, { kind: 'branch' }>): Promise<Unchecked> {
@@ -85,14 +94,10 @@ async function chainOfBranch(queries: Queries, target: Extract<Target, { kind: '
 }
 
 async function chainOfCommit(queries: Queries, target: Extract<Target, { kind: 'commit' }>): Promise<Unchecked> {
-  const row = await queries.get<{
-    id: string
-    repo: string
-    root: string
-    state: string
-    kind: string
-    failure: string | null
-  }>('SELECT id, repo, root, state, kind, failure FROM commits WHERE id = ? AND repo = ?', [target.commit, target.repo])
+  const row = await queries.get<CommitRow>(
+    'SELECT id, repo, root, state, kind, failure FROM commits WHERE id = ? AND repo = ?',
+    [target.commit, target.repo],
+  )
   if (!row) throw new CommitNotFound(`repo ${target.repo} has no commit ${target.commit}`, { commit: target.commit })
   if (row.state !== 'finished') throw unavailable(row, 'own')
   const links = await linksFrom(queries, target.commit)
@@ -135,14 +140,9 @@ async function derivedBase(
 }
 
 async function finishedRoot(queries: Queries, commit: string): Promise<TreeHash> {
-  const row = await queries.get<{
-    id: string
-    repo: string
-    root: string
-    state: string
-    kind: string
-    failure: string | null
-  }>('SELECT id, repo, root, state, kind, failure FROM commits WHERE id = ?', [commit])
+  const row = await queries.get<CommitRow>('SELECT id, repo, root, state, kind, failure FROM commits WHERE id = ?', [
+    commit,
+  ])
   if (row?.state === 'finished') return row.root as TreeHash
   if (row) throw unavailable(row, 'own')
   throw new CommitNotFound(`there is no commit ${commit}`, { commit })

@@ -1,7 +1,15 @@
 import type { Transaction } from '../../kernel/index.ts'
-import { type BranchId, type CommitId, ConditionFailed, type Path, type VersionId } from '../model/index.ts'
+import type { WriteConditions } from '../changes.ts'
+import {
+  type BranchAddress,
+  type BranchId,
+  type CommitId,
+  ConditionFailed,
+  type Path,
+  type VersionId,
+} from '../model/index.ts'
 import { decodeEntry, decodeLeaf, encodeEntry, lookup } from '../tree/index.ts'
-import type { BranchAddress, VersionDelete, VersionDeleteResult, VersionName, WriteConditions } from '../versioning.ts'
+import type { VersionDelete, VersionDeleteResult, VersionName } from '../versions.ts'
 import { controlReason, missing, readOnlyReason } from './branches.ts'
 import { type Current, currentOf, readCurrent, refusal } from './conditions.ts'
 import type { HistoryContext } from './context.ts'
@@ -46,8 +54,6 @@ interface Back {
   readonly entry: Buffer | null
   readonly version: VersionId | undefined
 }
-
-type Refused = Extract<VersionDeleteResult, { kind: 'refused' }>['error']
 
 /** What `FileVersions.delete` promises, in one transaction. */
 export async function deleteVersions(
@@ -141,7 +147,7 @@ class VersionDeletion {
       }
       const refused = wish.conditions && versionRefusal(wish.conditions, found.current)
       if (refused) {
-        results.set(wish, { kind: 'refused', error: refused as Refused })
+        results.set(wish, { kind: 'refused', error: refused })
         continue
       }
       await this.#hide(path, found)
@@ -276,7 +282,7 @@ function resultOf(wish: VersionDelete, outcome: ChangeOutcome): VersionDeleteRes
       ? { kind: 'deleted', result }
       : { kind: 'hidden', marker: false, wasLatest: true, unversioned: true }
   }
-  if (outcome.error instanceof ConditionFailed) return { kind: 'refused', error: outcome.error as Refused }
+  if (outcome.error instanceof ConditionFailed) return { kind: 'refused', error: outcome.error }
   throw outcome.error
 }
 

@@ -9,7 +9,7 @@ import {
   startsWith,
   treeCursor,
 } from '../tree/index.ts'
-import type { FileVersion, VersionName, VersionPage, VersionQuery } from '../versioning.ts'
+import type { FileVersion, VersionName, VersionPage, VersionQuery } from '../versions.ts'
 import type { HistoryContext } from './context.ts'
 import { isHidden, sameVersion, type VersionChain } from './versions-chain.ts'
 import type { NullVersions } from './versions-null.ts'
@@ -90,9 +90,13 @@ async function placeAfter(sources: Sources, after: NonNullable<VersionQuery['aft
   const current = await currentAt(sources, after.path)
   const { version } = after
   const all = { segment: 0, below: undefined, withCurrent: false }
+  const base = chain.base && (await leafAt(treeCursor(nodes, chain.base.root), Buffer.from(after.path)))
   if (version === 'null' || version === undefined) {
-    const isNull = current && (await nameOf(sources, current.version)) === 'null'
-    return isNull ? all : undefined
+    if (current && (await nameOf(sources, current.version)) === 'null') return all
+    if (chain.base?.named !== 'null') return undefined
+    // It is the oldest of its path, or it was deleted: then, after a restore, it may have been listed before all others.
+    const isOldest = base !== undefined && !(await isHidden(queries, chain, after.path, base.version))
+    return isOldest ? undefined : { ...all, withCurrent: true }
   }
   if (current && sameVersion(current.version, version)) return all
   const shown = await findRow(queries, chain, after.path, version)
@@ -102,7 +106,6 @@ async function placeAfter(sources: Sources, after: NonNullable<VersionQuery['aft
       hidden && current !== undefined && (await comesAfter(sources, after.path, current.version, shown))
     return { segment, below: row.place, withCurrent }
   }
-  const base = chain.base && (await leafAt(treeCursor(nodes, chain.base.root), Buffer.from(after.path)))
   if (base && sameVersion(base.version, version)) return undefined
   return { ...all, withCurrent: true }
 }

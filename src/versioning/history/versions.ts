@@ -1,5 +1,6 @@
 import type { Queries } from '../../kernel/index.ts'
 import {
+  type BranchAddress,
   type CommitId,
   CommitUnavailable,
   type FileEntry,
@@ -15,7 +16,6 @@ import {
 } from '../model/index.ts'
 import { decodeLeaf, lookup, treeCursor } from '../tree/index.ts'
 import type {
-  BranchAddress,
   FileVersion,
   FileVersions,
   VersionDelete,
@@ -23,7 +23,7 @@ import type {
   VersionName,
   VersionPage,
   VersionQuery,
-} from '../versioning.ts'
+} from '../versions.ts'
 import { missing } from './branches.ts'
 import type { HistoryContext } from './context.ts'
 import { sealOpenBatch } from './seal.ts'

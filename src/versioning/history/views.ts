@@ -12,7 +12,7 @@ import {
   type VersionId,
 } from '../model/index.ts'
 import { type Cursor, decodeEntry, decodeLeaf, listPage, lookup, mergedCursor, treeCursor } from '../tree/index.ts'
-import type { ListQuery, ListResult } from '../versioning.ts'
+import type { ListQuery, ListResult } from '../trees.ts'
 import { unavailable } from './commits.ts'
 import type { HistoryContext } from './context.ts'
 import { type DescribedRow, Descriptions, SHOWN_COMMIT } from './describe.ts'

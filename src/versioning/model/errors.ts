@@ -29,42 +29,54 @@ export type VersioningError =
   | TransactionLimit
   | NothingToFinish
 
+/** A name of a repo, branch or transaction that is not allowed; the message says what is. */
 export class InvalidName extends DomainError {
   readonly code = 'InvalidName'
 }
+/** A path that no file can have. */
 export class InvalidPath extends DomainError {
   readonly code = 'InvalidPath'
 }
+/** There is no such repo (`data.repo`). */
 export class RepoNotFound extends DomainError {
   readonly code = 'RepoNotFound'
   constructor(repo: string) {
     super(`there is no repo ${repo}`, { repo })
   }
 }
+/** The repo is there already (`data.repo`). */
 export class RepoExists extends DomainError {
   readonly code = 'RepoExists'
   constructor(repo: string) {
     super(`repo ${repo} exists already`, { repo })
   }
 }
+/** The repo is not there, or has no such branch (`data.repo`, `data.branch`). */
 export class BranchNotFound extends DomainError {
   readonly code = 'BranchNotFound'
   constructor(repo: string, branch: string) {
-    super(`repo ${repo} has no branch ${branch}`, { repo, branch })
+    // Where a bucket is read, a transaction's name stands in the branch's place.
+    const message = branch.startsWith('tx-')
+      ? `there is no transaction ${branch}.${repo}: it was finished or aborted, or was never opened`
+      : `repo ${repo} has no branch ${branch}`
+    super(message, { repo, branch })
   }
 }
+/** The branch is there already (`data.repo`, `data.branch`). */
 export class BranchExists extends DomainError {
   readonly code = 'BranchExists'
   constructor(repo: string, branch: string) {
     super(`${repo}@${branch} exists already`, { repo, branch })
   }
 }
+/** The branch still holds files (`data.repo`, `data.branch`). */
 export class BranchNotEmpty extends DomainError {
   readonly code = 'BranchNotEmpty'
   constructor(repo: string, branch: string) {
     super(`${repo}@${branch} still holds files; delete them first`, { repo, branch })
   }
 }
+/** There is no such commit, or not so many before it. */
 export class CommitNotFound extends DomainError {
   readonly code = 'CommitNotFound'
 }
@@ -76,6 +88,7 @@ export class AmbiguousCommit extends DomainError {
 export class CommitUnavailable extends DomainError {
   readonly code = 'CommitUnavailable'
 }
+/** There is no file at this path (`data.path`). */
 export class PathNotFound extends DomainError {
   readonly code = 'PathNotFound'
   constructor(path: string) {
@@ -94,15 +107,19 @@ export class ReadOnly extends DomainError {
 export class ConditionFailed extends DomainError {
   readonly code = 'ConditionFailed'
 }
+/** The upload was completed, aborted or never begun (`data.upload`). */
 export class UploadNotFound extends DomainError {
   readonly code = 'UploadNotFound'
 }
+/** A part that a Complete names was not sent, or not with this ETag. */
 export class InvalidPart extends DomainError {
   readonly code = 'InvalidPart'
 }
+/** The parts that a Complete names are not in the order of their numbers. */
 export class InvalidPartOrder extends DomainError {
   readonly code = 'InvalidPartOrder'
 }
+/** A part that is not the last one is below the least size. */
 export class PartTooSmall extends DomainError {
   readonly code = 'PartTooSmall'
 }

@@ -5,6 +5,7 @@ import type { BranchName, Path, RepoName } from './types.ts'
 const repoPattern = /^[a-z0-9](?:[a-z0-9-]*[a-z0-9])?$/
 const commitPrefixPattern = /^[0-9a-f]{8,32}$/
 
+/** The branch that a bucket without a branch's name means. */
 export const DEFAULT_BRANCH = 'master' as BranchName
 
 const repoRule = `a repo's name has 1 to ${MAX_REPO_NAME} characters: a-z, 0-9 and - inside`
@@ -56,6 +57,7 @@ export function parsePath(path: string): Path {
 /** The hidden folder of every bucket: what is read there is made on the spot, and nothing can be written there. */
 export const CONTROL_FOLDER = '.sluice/'
 
+/** Whether a path is the control folder or in it: no file can be there. */
 export function isControlPath(path: string): boolean {
   return path.startsWith(CONTROL_FOLDER) || path === '.sluice'
 }

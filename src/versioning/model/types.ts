@@ -39,6 +39,7 @@ export type Content =
   | { readonly kind: 'chunk'; readonly sha256: Buffer }
   | { readonly kind: 'manifest'; readonly sha256: Buffer }
 
+/** As S3 names them. */
 export type ChecksumAlgorithm = 'CRC32' | 'CRC32C' | 'CRC64NVME' | 'SHA1' | 'SHA256'
 
 /** A checksum as S3 shows it; `value` is base64, of a composite one with its `-N`. */
@@ -75,6 +76,7 @@ export interface Entry {
   readonly origin?: Origin
 }
 
+/** Which job and datum wrote a file, by their ids. */
 export interface Origin {
   readonly job: string
   readonly datum: string
@@ -88,13 +90,16 @@ export interface FileEntry extends Entry {
   readonly isNull?: boolean
 }
 
+/** `open` gathers changes, `sealed` is being folded; `finished` and `failed` are for good. */
 export type CommitState = 'open' | 'sealed' | 'finished' | 'failed'
 
+/** A branch by its names. A transaction is addressed as one too. */
 export interface BranchAddress {
   readonly repo: RepoName
   readonly branch: BranchName
 }
 
+/** A commit and the repo it is in. */
 export interface CommitRef {
   readonly repo: RepoName
   readonly commit: CommitId
@@ -107,6 +112,7 @@ export interface CommitFailure {
   readonly because?: CommitRef
 }
 
+/** A commit as it is now. Once it is finished it never changes. */
 export interface Commit {
   readonly id: CommitId
   readonly repo: RepoName
@@ -136,12 +142,14 @@ export interface Commit {
   readonly failure?: CommitFailure
 }
 
+/** A commit that another was computed from, or that was computed from it. */
 export interface Provenance extends CommitRef {
   readonly branch: BranchName
   /** True if the commit was computed from it directly, false if by way of another. */
   readonly direct: boolean
 }
 
+/** A repo, as it was made. */
 export interface Repo {
   readonly name: RepoName
   readonly description: string
@@ -158,6 +166,7 @@ export interface RepoInfo extends Repo {
   readonly files: number
 }
 
+/** A branch as it is now. */
 export interface Branch {
   readonly id: BranchId
   readonly repo: RepoName

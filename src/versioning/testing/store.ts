@@ -15,6 +15,7 @@ import {
   type BranchAddress,
   type BranchName,
   type ChangeResult,
+  type Commit,
   type FileLayer,
   type FileWrite,
   openVersioning,
@@ -111,6 +112,12 @@ export async function putText(
     attributes: { metadata: {} },
     ...more,
   })
+}
+
+/** Makes the open batch a commit, and waits until it is finished. */
+export async function sealCommit(versioning: Versioning, at: BranchAddress): Promise<Commit> {
+  const sealed = await versioning.seal(at)
+  return versioning.waitForCommit(sealed!.commit)
 }
 
 /** GETs a text. */

@@ -137,6 +137,7 @@ export function afterPrefix(prefix: Buffer): Buffer | undefined {
   return successor
 }
 
+/** Byte by byte, as keys are ordered. */
 export function startsWith(bytes: Buffer, prefix: Buffer): boolean {
   return bytes.length >= prefix.length && bytes.compare(prefix, 0, prefix.length, 0, prefix.length) === 0
 }

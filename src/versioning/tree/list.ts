@@ -1,6 +1,6 @@
 import { MAX_LIST_KEYS } from '../../kernel/index.ts'
 import type { FileEntry } from '../model/index.ts'
-import type { ListQuery, ListResult } from '../versioning.ts'
+import type { ListQuery, ListResult } from '../trees.ts'
 import { afterPrefix, startsWith } from './bytes.ts'
 import { decodeLeaf } from './codec.ts'
 import type { Cursor } from './cursor.ts'

@@ -1,4 +1,5 @@
 import { Corrupt, type Database, MIB, type MigrationSet } from '../../kernel/index.ts'
+import { Lru } from '../lru.ts'
 import type { TreeHash } from '../model/index.ts'
 import { decodeNode, hashNode } from './node.ts'
 import type { NodeStore, StoredNode } from './types.ts'
@@ -33,19 +34,27 @@ interface Row {
   readonly body: Buffer
 }
 
+interface Cached {
+  readonly body: Buffer
+  /** What it takes in memory once taken apart. */
+  readonly weight: number
+}
+
 class SqlNodeStore implements NodeStore {
   readonly #db: Database
-  readonly #cache: Cache
+  readonly #cache: Lru<TreeHash, Cached>
+  readonly #cacheBytes: number
   readonly #reading = new Map<TreeHash, Promise<Buffer>>()
 
   constructor(db: Database, cacheBytes: number) {
     this.#db = db
-    this.#cache = new Cache(cacheBytes)
+    this.#cacheBytes = cacheBytes
+    this.#cache = new Lru(cacheBytes, ({ weight }) => weight)
   }
 
   get(hash: TreeHash): Promise<Buffer> {
     const cached = this.#cache.get(hash)
-    if (cached !== undefined) return Promise.resolve(cached)
+    if (cached !== undefined) return Promise.resolve(cached.body)
     // Many requests want the same root at once.
     const reading = this.#reading.get(hash)
     if (reading !== undefined) return reading
@@ -80,7 +89,7 @@ class SqlNodeStore implements NodeStore {
       const rows = await this.#db.all<Row>(selectSql(size), params)
       for (const row of rows) {
         const hash = row.hash.toString('hex') as TreeHash
-        if (hashNode(row.body) === hash) this.#cache.set(hash, row.body, decodeNode(row.body).memoryBytes)
+        if (hashNode(row.body) === hash) this.#keep(hash, row.body)
       }
       start += size
     }
@@ -90,8 +99,14 @@ class SqlNodeStore implements NodeStore {
     const row = await this.#db.get<Row>('SELECT body FROM node WHERE hash = ?', [Buffer.from(hash, 'hex')])
     if (row === undefined) throw new Corrupt('a tree node is missing', { hash })
     if (hashNode(row.body) !== hash) throw new Corrupt('a tree node does not match its hash', { hash })
-    this.#cache.set(hash, row.body, decodeNode(row.body).memoryBytes)
+    this.#keep(hash, row.body)
     return row.body
+  }
+
+  #keep(hash: TreeHash, body: Buffer): void {
+    const weight = decodeNode(body).memoryBytes
+    // Two reads of one node may cross; what is handed out already stays.
+    if (weight <= this.#cacheBytes && !this.#cache.has(hash)) this.#cache.set(hash, { body, weight })
   }
 }
 
@@ -103,46 +118,4 @@ function insertSql(rows: number): string {
 
 function selectSql(rows: number): string {
   return `SELECT hash, body FROM node WHERE hash IN (${new Array(rows).fill('?').join(', ')})`
-}
-
-/**
- * A map keeps the order in which its keys were set. What comes up to go and was used since is spared once: moving each node to the end
- * whenever it is used would cost more than looking it up.
- */
-class Cache {
-  readonly #most: number
-  readonly #bodies = new Map<TreeHash, { readonly body: Buffer; readonly weight: number; used: boolean }>()
-  #bytes = 0
-
-  constructor(most: number) {
-    this.#most = most
-  }
-
-  has(hash: TreeHash): boolean {
-    return this.#bodies.has(hash)
-  }
-
-  get(hash: TreeHash): Buffer | undefined {
-    const held = this.#bodies.get(hash)
-    if (held === undefined) return undefined
-    held.used = true
-    return held.body
-  }
-
-  set(hash: TreeHash, body: Buffer, weight: number): void {
-    // Two reads of one node may cross; what is handed out already stays.
-    if (weight > this.#most || this.#bodies.has(hash)) return
-    this.#bodies.set(hash, { body, weight, used: false })
-    this.#bytes += weight
-    for (const [oldest, held] of this.#bodies) {
-      if (this.#bytes <= this.#most) return
-      this.#bodies.delete(oldest)
-      if (held.used || oldest === hash) {
-        held.used = false
-        this.#bodies.set(oldest, held)
-      } else {
-        this.#bytes -= held.weight
-      }
-    }
-  }
 }

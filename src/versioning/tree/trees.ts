@@ -1,5 +1,5 @@
 import type { Entry, FileEntry, Path, TreeHash } from '../model/index.ts'
-import type { Difference, Trees } from '../versioning.ts'
+import type { Difference, Trees } from '../trees.ts'
 import { startsWith } from './bytes.ts'
 import { decodeLeaf, encodeEntry } from './codec.ts'
 import { treeCursor } from './cursor.ts'

@@ -13,6 +13,7 @@ export interface TreeChange {
   readonly item: LeafItem | null
 }
 
+/** A node of a tree as it is kept: its hash is that of its body. */
 export interface StoredNode {
   readonly hash: TreeHash
   readonly level: number

@@ -2,32 +2,12 @@ import assert from 'node:assert/strict'
 import { createHash } from 'node:crypto'
 import { describe, it } from 'node:test'
 import fc from 'fast-check'
-import { rootKeyRing, signRequest, verifyRequest } from '../../../kernel/index.ts'
 import { AwsChunkedDecoder, type DecoderOptions } from './decoder.ts'
+import { newChain } from './testing/chain.ts'
 
 const key = { accessKeyId: 'AKIAIOSFODNN7EXAMPLE', secretAccessKey: 'wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY' }
-const nowMs = Date.UTC(2013, 4, 24)
+const now = new Date(Date.UTC(2013, 4, 24))
 const sha256 = (bytes: Buffer | string) => createHash('sha256').update(bytes).digest('hex')
-
-/** A fresh chain, as verifying a request gives it. */
-async function newChain() {
-  const headers = signRequest({
-    ...key,
-    method: 'PUT',
-    url: 'http://127.0.0.1/b/k',
-    headers: {},
-    bodySha256: 'STREAMING-AWS4-HMAC-SHA256-PAYLOAD-TRAILER',
-    region: 'us-east-1',
-    service: 's3',
-    now: new Date(nowMs),
-  })
-  const { payload } = await verifyRequest(
-    { method: 'PUT', rawUrl: '/b/k', headers, rawHeaders: Object.entries(headers).flat() },
-    { findKey: rootKeyRing(key).find, nowMs },
-  )
-  assert.ok(payload.kind === 'chunked' && payload.chain)
-  return payload.chain
-}
 
 interface Framing {
   readonly signed?: boolean
@@ -35,7 +15,7 @@ interface Framing {
 }
 
 async function frame(chunks: readonly Buffer[], { signed, trailer }: Framing): Promise<Buffer> {
-  const chain = signed ? await newChain() : undefined
+  const chain = signed ? await newChain(key, now) : undefined
   const parts: Buffer[] = []
   for (const chunk of [...chunks, Buffer.alloc(0)]) {
     const signature = chain ? `;chunk-signature=${chain.chunk(sha256(chunk))}` : ''
@@ -54,7 +34,7 @@ async function frame(chunks: readonly Buffer[], { signed, trailer }: Framing): P
 async function decoderFor(bytes: number, { signed, trailer }: Framing, options: Partial<DecoderOptions> = {}) {
   return new AwsChunkedDecoder({
     decodedBytes: bytes,
-    ...(signed ? { chain: await newChain() } : {}),
+    ...(signed ? { chain: await newChain(key, now) } : {}),
     ...(trailer ? { trailers: [trailer[0]] } : {}),
     ...options,
   })

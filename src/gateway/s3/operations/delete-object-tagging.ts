@@ -1,3 +1,4 @@
+import { admitBesideVersion } from '../beside-version.ts'
 import { findEntry, readVersionId } from '../find-entry.ts'
 import { operation } from '../operation.ts'
 import { versionHeader } from '../write-headers.ts'
@@ -11,6 +12,7 @@ export const deleteObjectTagging = operation({
   run: async ({ bucket, path, version }, context) => {
     const at = await context.branch(bucket)
     const found = await findEntry(context, bucket, path, version)
+    await admitBesideVersion(context, bucket, at, found.entry)
     await context.versioning.tags.replace(at, found.entry.version, [])
     return found
   },

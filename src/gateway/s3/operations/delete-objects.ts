@@ -126,9 +126,10 @@ function outcomeOf({ key, version, conditions }: Wish, result: VersionDeleteResu
   }
 }
 
-/** A key that is bound to a prefix may delete below it only. */
+/** A key that is bound to a prefix may delete below it only; one that is bound to a branch no version by its id, as elsewhere. */
 function refuseForeign(wish: Wish, bucket: Bucket, context: Context): Wish {
-  if (context.may('write', bucket.repo, { branch: bucket.name, path: wish.key })) return wish
+  const branch = wish.version === undefined ? bucket.name : undefined
+  if (context.may('write', bucket.repo, { branch, path: wish.key })) return wish
   return { ...wish, refused: new S3Error('AccessDenied', 'The credentials are not for this key.') }
 }
 

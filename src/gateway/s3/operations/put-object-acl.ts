@@ -1,4 +1,5 @@
 import { ACL_DOCUMENT_BYTES, admitSharing, checkAclOwner, readAcl } from '../acl.ts'
+import { admitBesideVersion } from '../beside-version.ts'
 import { findEntry, readVersionId } from '../find-entry.ts'
 import { operation } from '../operation.ts'
 import { refuseUnsupportedHeaders } from '../unsupported.ts'
@@ -26,6 +27,7 @@ export const putObjectAcl = operation({
     checkAclOwner(bytes, await context.ownerOf(bucket.repo))
     const at = await context.branch(bucket)
     const found = await findEntry(context, bucket, path, version)
+    await admitBesideVersion(context, bucket, at, found.entry)
     await context.versioning.sharing.shareVersion(at, found.entry.version, access)
     return found
   },

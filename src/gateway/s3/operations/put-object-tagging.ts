@@ -1,3 +1,4 @@
+import { admitBesideVersion } from '../beside-version.ts'
 import { findEntry, readVersionId } from '../find-entry.ts'
 import { operation } from '../operation.ts'
 import { MAX_OBJECT_TAGS, readTaggingDocument, TAGGING_DOCUMENT_BYTES } from '../tagging.ts'
@@ -18,6 +19,7 @@ export const putObjectTagging = operation({
   run: async ({ bucket, path, version, tags }, context) => {
     const at = await context.branch(bucket)
     const found = await findEntry(context, bucket, path, version)
+    await admitBesideVersion(context, bucket, at, found.entry)
     await context.versioning.tags.replace(at, found.entry.version, tags)
     return found
   },

@@ -2,7 +2,7 @@ import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { type Database, migrate, openSqlite, silentLog } from '../../../kernel/index.ts'
-import type { StagedContent } from '../../versioning.ts'
+import type { StagedContent } from '../../content-store.ts'
 import { type Content, type ContentOptions, contentSchema, openContent } from '../index.ts'
 
 /** A folder of its own with a database, in which a content store is opened, closed and looked at. */

@@ -20,6 +20,10 @@ export class Lru<Key, Value> {
     this.#weigh = weigh
   }
 
+  has(key: Key): boolean {
+    return this.#held.has(key)
+  }
+
   get(key: Key): Value | undefined {
     const held = this.#held.get(key)
     if (held === undefined) return undefined

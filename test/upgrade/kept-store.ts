@@ -1,0 +1,49 @@
+import { mkdir, readFile, writeFile } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
+import { gunzipSync } from 'node:zlib'
+
+export const MIB = 1024 * 1024
+
+/** The root key of the stores that are kept. */
+export const keptKey = { accessKeyId: 'KEPTSTORE', secretAccessKey: 'known-to-everybody' }
+
+/** What was told to the client that filled the store. */
+export interface KeptFacts {
+  /** By their ids: of `images@master`, and what the pipeline made of the second. */
+  readonly commits: {
+    readonly first: string
+    readonly second: string
+    readonly restored: string
+    readonly output: string
+  }
+  /** The ids of the versions of `a.txt`, the oldest first. */
+  readonly versions: readonly string[]
+  readonly uploads: {
+    readonly done: string
+    readonly complete: string
+    readonly open: string
+    readonly openPart: string
+  }
+}
+
+/** A data folder, as it is kept. */
+export interface KeptFiles {
+  readonly facts: KeptFacts
+  /** By their paths, in base64. */
+  readonly files: Readonly<Record<string, string>>
+}
+
+export function textOfPart(number: number): Buffer {
+  return number === 1 ? Buffer.alloc(5 * MIB, 'part 1 ') : Buffer.from(`part ${number}`)
+}
+
+/** Lays out a kept store in a folder. */
+export async function layOut(name: string, folder: string): Promise<KeptFacts> {
+  const packed = await readFile(new URL(`./${name}.json.gz`, import.meta.url))
+  const { facts, files } = JSON.parse(gunzipSync(packed).toString()) as KeptFiles
+  for (const [path, content] of Object.entries(files)) {
+    await mkdir(dirname(join(folder, path)), { recursive: true })
+    await writeFile(join(folder, path), Buffer.from(content, 'base64'))
+  }
+  return facts
+}
