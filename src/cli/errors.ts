@@ -27,7 +27,8 @@ const hints: Readonly<Record<string, string>> = {
   BranchNotFound: '`sluice branch list REPO` shows what there is, `sluice branch create REPO@BRANCH` makes one',
   BranchNotEmpty: '`sluice branch delete REPO@BRANCH --force` deletes it with them',
   CommitNotFound: '`sluice commit list REPO` shows what there is, `sluice flush REPO@BRANCH` finishes what was written',
-  PathNotFound: '`sluice file list REPO@REVISION` shows what there is',
+  PathNotFound:
+    '`sluice file list REPO@REVISION` shows what there is, `sluice flush REPO@BRANCH` finishes what was just written',
   PipelineNotFound: '`sluice pipeline list` shows what there is',
   PipelineExists: '`sluice pipeline update -f FILE` replaces it',
   JobNotFound: '`sluice job list` shows what there is',

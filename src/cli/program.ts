@@ -22,6 +22,7 @@ export function buildProgram(session: Session, version: string): Command {
       outputError: (text, write) => write(text.replace(/^error: /, 'sluice: ')),
     })
     .showSuggestionAfterError()
+    .showHelpAfterError('with --help a command says how it is written')
   addRepoCommands(program, session)
   addBranchCommands(program, session)
   addCommitCommands(program, session)

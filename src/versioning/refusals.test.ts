@@ -4,6 +4,7 @@ import { afterEach, beforeEach, describe, it } from 'node:test'
 import {
   BranchNotFound,
   ConditionFailed,
+  InvalidName,
   parsePath,
   parseRepoName,
   ReadOnly,
@@ -115,7 +116,17 @@ describe('a versioned store', () => {
 
   it('refuses names of branches and repos that are not there', async () => {
     await assert.rejects(putText(store.versioning, branchOf('images@nowhere'), 'a', '1'), BranchNotFound)
+    await assert.rejects(putText(store.versioning, branchOf('nothing@master'), 'a', '1'), RepoNotFound)
     await assert.rejects(store.versioning.getRepo(parseRepoName('nothing')), RepoNotFound)
     await assert.rejects(store.versioning.list(branchOf('images@nowhere'), { limit: 1 }), BranchNotFound)
+    await assert.rejects(store.versioning.stat(branchOf('nothing@master'), parsePath('a')), RepoNotFound)
+    await assert.rejects(store.versioning.list(branchOf('nothing@master'), { limit: 1 }), RepoNotFound)
+  })
+
+  it('makes no repo of a name that is a transaction whose branch was forgotten', async () => {
+    const name = parseRepoName('tx-load')
+    await assert.rejects(store.versioning.createRepo(name), InvalidName)
+    await assert.rejects(store.versioning.createBranch(branchOf('tx-load@master')), InvalidName)
+    await assert.rejects(store.versioning.getRepo(name), RepoNotFound)
   })
 })

@@ -12,6 +12,7 @@ import {
   type CommitId,
   CommitNotFound,
   InUse,
+  InvalidName,
   isControlPath,
   ReadOnly,
   type Repo,
@@ -114,6 +115,13 @@ async function insertRepo(
   name: RepoName,
   input: { description?: string; owner?: string; nowMs: number; defaultBranch: BranchName },
 ): Promise<void> {
+  // Not a rule of all names: a repo of an older store may have one.
+  if (name.startsWith('tx-')) {
+    throw new InvalidName(
+      `a new repo can't be named ${name}: buckets that begin with tx- are transactions, as in ${name}.<branch>.<repo>`,
+      { name },
+    )
+  }
   await tx.run('INSERT INTO repos (name, description, created_ms, default_branch, owner) VALUES (?, ?, ?, ?, ?)', [
     name,
     input.description ?? '',

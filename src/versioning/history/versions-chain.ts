@@ -1,6 +1,7 @@
 import type { Queries } from '../../kernel/index.ts'
-import { BranchNotFound, CommitNotFound, type Target, type TreeHash, type VersionId } from '../model/index.ts'
+import { CommitNotFound, type Target, type TreeHash, type VersionId } from '../model/index.ts'
 import type { VersionName } from '../versions.ts'
+import { missing } from './branches.ts'
 import { unavailable } from './commits.ts'
 import type { View } from './overlay.ts'
 
@@ -48,7 +49,7 @@ interface LinkRow {
 
 const ORIGIN_OF_LINK = `(SELECT parent FROM commits WHERE branch_id = o.branch_id ORDER BY ordinal LIMIT 1)`
 
-/** Throws BranchNotFound, CommitNotFound, CommitUnavailable. */
+/** Throws RepoNotFound, BranchNotFound, CommitNotFound, CommitUnavailable. */
 export async function readChain(queries: Queries, target: Target): Promise<VersionChain> {
   const chain = target.kind === 'branch' ? await chainOfBranch(queries, target) : await chainOfCommit(queries, target)
   const someHidden = await queries.get(
@@ -78,7 +79,7 @@ async function chainOfBranch(queries: Queries, target: Extract<Target, { kind: '
      WHERE b.repo = ? AND b.name = ?`,
     [target.repo, target.branch],
   )
-  if (!row) throw new BranchNotFound(target.repo, target.branch)
+  if (!row) throw await missing(queries, target)
   const { branchId, root, foldedSeq, lastSeq } = row
   const view = { branchId, root, foldedSeq, lastSeq }
   const own = { branchId, from: row.versioned_from ?? 0, to: NO_END }

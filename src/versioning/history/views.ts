@@ -1,6 +1,5 @@
 import type { Queries } from '../../kernel/index.ts'
 import {
-  BranchNotFound,
   CommitNotFound,
   type FileEntry,
   type Path,
@@ -13,6 +12,7 @@ import {
 } from '../model/index.ts'
 import { type Cursor, decodeEntry, decodeLeaf, listPage, lookup, mergedCursor, treeCursor } from '../tree/index.ts'
 import type { ListQuery, ListResult } from '../trees.ts'
+import { missing } from './branches.ts'
 import { unavailable } from './commits.ts'
 import type { HistoryContext } from './context.ts'
 import { type DescribedRow, Descriptions, SHOWN_COMMIT } from './describe.ts'
@@ -131,7 +131,7 @@ export class Views {
     if (settled) return { entry: await this.#fromTree(settled.root, path), info: settled.info }
     const begun = this.#settled.begin()
     const row = await this.#finds.ask([target.repo, target.branch, path])
-    if (!row) throw new BranchNotFound(target.repo, target.branch)
+    if (!row) throw await missing(this.#context.db, target)
     const info = await this.descriptions.of(target, row)
     if (row.settled && row.mixed_branch === null)
       this.#settled.keep(begun, target, { root: row.root as TreeHash, info })
@@ -183,7 +183,7 @@ export class Views {
        FROM branches WHERE repo = ? AND name = ?`,
       [target.repo, target.branch],
     )
-    if (!row) throw new BranchNotFound(target.repo, target.branch)
+    if (!row) throw await missing(queries, target)
     return row
   }
 }
