@@ -23,6 +23,19 @@ describe('sluice repo create', () => {
   })
 })
 
+describe('sluice repo delete', () => {
+  it('takes a repo with commits only if that is said', async () => {
+    await cli.ok('repo', 'create', 'kept')
+    assert.equal((await cli.run(['file', 'put', 'kept@master:a'], { input: 'a' })).code, 0)
+    const refused = await cli.run(['repo', 'delete', 'kept'])
+    assert.equal(refused.code, 1)
+    assert.match(refused.err, /--force/)
+    await cli.ok('repo', 'inspect', 'kept')
+    await cli.ok('repo', 'delete', 'kept', '--force')
+    assert.equal((await cli.run(['repo', 'inspect', 'kept'])).code, 1)
+  })
+})
+
 describe('sluice', () => {
   it('takes files through branches, commits and back', async () => {
     await cli.ok('repo', 'create', 'one', '-d', 'the first')

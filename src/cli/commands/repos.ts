@@ -1,9 +1,9 @@
 import type { Command } from 'commander'
-import type { BranchJson, RepoJson } from '../../api/contract.ts'
+import type { BranchJson, CommitJson, RepoJson } from '../../api/contract.ts'
 import { ROOMY_REPO_NAME } from '../../kernel/index.ts'
 import { parseAddress, parseBranch } from '../address.ts'
 import { apiPath, queryString } from '../client.ts'
-import { UsageError } from '../errors.ts'
+import { CliError, UsageError } from '../errors.ts'
 import { ago, details, humanSize } from '../format.ts'
 import { type JsonOption, note, print, printJson, printList, type Session, withJson } from '../session.ts'
 import { addBatchCommand, batchDetails } from './batch.ts'
@@ -58,8 +58,15 @@ export function addRepoCommands(program: Command, session: Session): void {
   repo
     .command('delete <repo>')
     .description('delete a repo with all its branches, commits and files')
-    .action(async (name: string) => {
-      await (await session.api()).delete(apiPath`/v1/repos/${name}`)
+    .option('--force', 'also if it has commits; they are gone for good')
+    .action(async (name: string, { force = false }: { force?: boolean }) => {
+      const api = await session.api()
+      const [commit] = force
+        ? []
+        : await api.get<CommitJson[]>(apiPath`/v1/repos/${name}/commits` + queryString({ limit: 1 }))
+      if (commit)
+        throw new CliError(`repo ${name} has commits: --force deletes them, and all files with them, for good`)
+      await api.delete(apiPath`/v1/repos/${name}`)
     })
 }
 
