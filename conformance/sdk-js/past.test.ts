@@ -21,8 +21,8 @@ import {
   S3ServiceException,
 } from '@aws-sdk/client-s3'
 import { commitsOf, headOf } from '../shared/history.ts'
-import { type Bench, openBench } from '../support.ts'
-import { connect, read } from './client.ts'
+import type { Bench } from '../support.ts'
+import { connect, openClient, read } from './client.ts'
 
 const Bucket = 'master.past'
 const named = (name: string) => (error: unknown) => error instanceof S3ServiceException && error.name === name
@@ -32,15 +32,14 @@ const status = (code: number) => (error: unknown) =>
 describe('the AWS SDK for JavaScript: versions, tags, transactions', () => {
   let bench: Bench
   let s3: S3Client
+  let close: (() => Promise<void>) | undefined
   before(async () => {
-    bench = await openBench({ SLUICE_DOMAINS: 's3.sluice.test' })
-    s3 = connect(bench)
-    await s3.send(new CreateBucketCommand({ Bucket }))
+    const opened = await openClient(Bucket, { SLUICE_DOMAINS: 's3.sluice.test' })
+    bench = opened.bench
+    s3 = opened.s3
+    close = opened.close
   })
-  after(async () => {
-    s3?.destroy()
-    await bench?.close()
-  })
+  after(() => close?.())
   const put = (Key: string, Body: string, bucket = Bucket) =>
     s3.send(new PutObjectCommand({ Bucket: bucket, Key, Body }))
 

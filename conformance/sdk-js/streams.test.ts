@@ -22,8 +22,8 @@ import {
   waitUntilObjectNotExists,
 } from '@aws-sdk/client-s3'
 import { followGuide } from '../shared/guides.ts'
-import { type Bench, bytesNamed, openBench, sha256 } from '../support.ts'
-import { connect, read } from './client.ts'
+import { type Bench, bytesNamed, sha256 } from '../support.ts'
+import { connect, openClient, read } from './client.ts'
 
 const Bucket = 'master.streams'
 const MIB = 1024 * 1024
@@ -32,15 +32,14 @@ const PARALLEL = 50
 describe('the AWS SDK for JavaScript: streams, races, waiters', () => {
   let bench: Bench
   let s3: S3Client
+  let close: (() => Promise<void>) | undefined
   before(async () => {
-    bench = await openBench()
-    s3 = connect(bench)
-    await s3.send(new CreateBucketCommand({ Bucket }))
+    const opened = await openClient(Bucket)
+    bench = opened.bench
+    s3 = opened.s3
+    close = opened.close
   })
-  after(async () => {
-    s3?.destroy()
-    await bench?.close()
-  })
+  after(() => close?.())
 
   it('does what its guide says', () => followGuide(bench, 'sdk-js'))
 

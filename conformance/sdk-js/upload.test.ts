@@ -1,17 +1,11 @@
 import assert from 'node:assert/strict'
 import { Readable } from 'node:stream'
 import { after, before, describe, it } from 'node:test'
-import {
-  CreateBucketCommand,
-  GetObjectCommand,
-  HeadObjectCommand,
-  PutObjectCommand,
-  type S3Client,
-} from '@aws-sdk/client-s3'
+import { GetObjectCommand, HeadObjectCommand, PutObjectCommand, type S3Client } from '@aws-sdk/client-s3'
 import { Upload } from '@aws-sdk/lib-storage'
 import { getSignedUrl } from '@aws-sdk/s3-request-presigner'
-import { type Bench, bytesNamed, openBench } from '../support.ts'
-import { connect, read } from './client.ts'
+import { type Bench, bytesNamed } from '../support.ts'
+import { connect, openClient, read } from './client.ts'
 
 const Bucket = 'master.uploads'
 const MIB = 1024 * 1024
@@ -19,15 +13,14 @@ const MIB = 1024 * 1024
 describe('the AWS SDK for JavaScript: lib-storage, presigned requests', () => {
   let bench: Bench
   let s3: S3Client
+  let close: (() => Promise<void>) | undefined
   before(async () => {
-    bench = await openBench()
-    s3 = connect(bench)
-    await s3.send(new CreateBucketCommand({ Bucket }))
+    const opened = await openClient(Bucket)
+    bench = opened.bench
+    s3 = opened.s3
+    close = opened.close
   })
-  after(async () => {
-    s3?.destroy()
-    await bench?.close()
-  })
+  after(() => close?.())
 
   it('uploads a stream of unknown length in parts, and a short one in one piece', async () => {
     const body = bytesNamed('upload', 23 * MIB)

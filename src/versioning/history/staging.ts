@@ -86,7 +86,8 @@ export interface GroupWritten {
   readonly succeeded: readonly string[]
 }
 
-interface BranchState {
+/** What a write has to know of its branch. */
+export interface BranchState {
   readonly id: number
   readonly root: string
   readonly folded_seq: number

@@ -14,7 +14,7 @@ import { controlReason, missing, readOnlyReason } from './branches.ts'
 import { type Current, currentOf, readCurrent, refusal } from './conditions.ts'
 import type { HistoryContext } from './context.ts'
 import { openBatch } from './seal.ts'
-import type { ChangeOutcome, ChangeRequest, GroupWritten, Staging } from './staging.ts'
+import type { BranchState, ChangeOutcome, ChangeRequest, GroupWritten, Staging } from './staging.ts'
 import { isHidden, readChain, sameVersion, type VersionChain } from './versions-chain.ts'
 import type { NullVersions } from './versions-null.ts'
 import { findRow, newestRow } from './versions-rows.ts'
@@ -29,15 +29,7 @@ interface DeleteParts {
   readonly onWritten: (group: GroupWritten) => void
 }
 
-interface BranchRow {
-  readonly id: number
-  readonly root: string
-  readonly folded_seq: number
-  readonly last_seq: number
-  readonly open_commit: string | null
-  readonly pipeline: string | null
-  readonly kind: 'branch' | 'transaction'
-}
+type WrittenBranch = Omit<BranchState, 'versioned_from'>
 
 /** A version that may be deleted; `current` is what conditions look at, null of a delete marker. */
 interface Found {
@@ -67,7 +59,7 @@ export async function deleteVersions(
     if (refused) throw refused
   }
   return parts.context.db.write(async (tx) => {
-    const branch = await tx.get<BranchRow>(
+    const branch = await tx.get<WrittenBranch>(
       'SELECT id, root, folded_seq, last_seq, open_commit, pipeline, kind FROM branches WHERE repo = ? AND name = ?',
       [at.repo, at.branch],
     )
@@ -84,7 +76,7 @@ class VersionDeletion {
   readonly #parts: DeleteParts
   readonly #tx: Transaction
   readonly #at: BranchAddress
-  readonly #branch: BranchRow
+  readonly #branch: WrittenBranch
   readonly #author: string | undefined
   readonly #currents = new Map<string, Current | null>()
   #chain: VersionChain
@@ -92,7 +84,7 @@ class VersionDeletion {
   constructor(
     parts: DeleteParts,
     tx: Transaction,
-    of: { at: BranchAddress; branch: BranchRow; chain: VersionChain; author: string | undefined },
+    of: { at: BranchAddress; branch: WrittenBranch; chain: VersionChain; author: string | undefined },
   ) {
     this.#parts = parts
     this.#tx = tx
