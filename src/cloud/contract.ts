@@ -262,12 +262,19 @@ function listing(promise: Promised): void {
   })
 }
 
+/** An object of this size in the smallest parts. */
+const ofParts = (size: number) => ({ size, partBytes: MIN_PART_BYTES })
+
 function uploading(promise: Promised): void {
   const big = (fill: string) => Buffer.alloc(MIN_PART_BYTES, fill)
 
   promise('makes one object of parts, whatever order they came in', async (store) => {
     const parts = [big('a'), big('b'), randomBytes(MIB)]
-    const upload = await store.createUpload('parts', { contentType: 'text/x', metadata: { a: 'ü' } })
+    const upload = await store.createUpload('parts', {
+      ...ofParts(11 * MIB),
+      contentType: 'text/x',
+      metadata: { a: 'ü' },
+    })
     const second = await upload.putPart(2, parts[1]!)
     const first = await upload.putPart(1, parts[0]!)
     const third = await upload.putPart(3, parts[2]!)
@@ -283,7 +290,7 @@ function uploading(promise: Promised): void {
   })
 
   promise('goes on with an upload that was begun before', async (store) => {
-    const begun = await store.createUpload('resumed')
+    const begun = await store.createUpload('resumed', ofParts(MIN_PART_BYTES + 3))
     await begun.putPart(1, big('x'))
     const first = await begun.putPart(1, big('a'))
     const resumed = await store.resumeUpload('resumed', begun.uploadId)
@@ -294,7 +301,7 @@ function uploading(promise: Promised): void {
   })
 
   promise('refuses an upload with parts that were not put', async (store) => {
-    const upload = await store.createUpload('broken')
+    const upload = await store.createUpload('broken', ofParts(1))
     const first = await upload.putPart(1, text('a'))
     const wrong: UploadedPart = { ...first, number: 2 }
     await assert.rejects(upload.complete([first, wrong]), StoreRejected)
@@ -304,7 +311,7 @@ function uploading(promise: Promised): void {
   })
 
   promise('forgets an upload that is given up', async (store) => {
-    const upload = await store.createUpload('gone')
+    const upload = await store.createUpload('gone', ofParts(1))
     await upload.putPart(1, text('a'))
     await upload.abort()
     await upload.abort()
@@ -314,7 +321,7 @@ function uploading(promise: Promised): void {
   })
 
   promise('completes no upload that was given up', async (store) => {
-    const upload = await store.createUpload('gone')
+    const upload = await store.createUpload('gone', ofParts(1))
     const part = await upload.putPart(1, text('a'))
     await upload.abort()
     await assert.rejects(upload.complete([part]), ObjectNotFound)
@@ -322,13 +329,13 @@ function uploading(promise: Promised): void {
   })
 
   promise('knows no upload of another key', async (store) => {
-    const upload = await store.createUpload('mine')
+    const upload = await store.createUpload('mine', ofParts(1))
     await assert.rejects(store.resumeUpload('other', upload.uploadId), ObjectNotFound)
     await upload.abort()
   })
 
   promise('completes an upload only where nothing is, if asked to', async (store) => {
-    const upload = await store.createUpload('condition', { only: 'absent' })
+    const upload = await store.createUpload('condition', { ...ofParts(3), only: 'absent' })
     const part = await upload.putPart(1, text('new'))
     await store.put('condition', text('old'), 3)
     const resumed = await store.resumeUpload('condition', upload.uploadId)

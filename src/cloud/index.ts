@@ -1,3 +1,4 @@
+export type { AzureCredentials, Credentials, GcsCredentials, S3Credentials } from './credentials.ts'
 export { openFileStore } from './file/file-store.ts'
 export * from './object-store.ts'
 export { type RetryPolicy, retrying } from './retry.ts'
@@ -12,11 +13,6 @@ export {
   SecretNotFound,
   type SecretStore,
 } from './secrets.ts'
+export type { AzureTarget, GcsTarget, S3Target, Target } from './target.ts'
 export { createTargetGuard, type TargetGuard } from './target-guard.ts'
-export {
-  type EndpointHint,
-  type LaterTarget,
-  parseTargetUrl,
-  type S3Target,
-  type Target,
-} from './target-url.ts'
+export { type EndpointHint, type LaterTarget, parseTargetUrl } from './target-url.ts'

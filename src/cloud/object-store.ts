@@ -5,8 +5,12 @@ import { DomainError } from '../kernel/index.ts'
 export interface ObjectInfo {
   readonly key: string
   readonly size: number
-  /** The store's own validator, without quotes; changes when the content does. */
+  /** The store's own validator, without quotes, opaque; changes when the content does, and may change when the same is put again. */
   readonly etag: string
+  /** Hex MD5 of the whole content, where the store says one that is sure to be it. */
+  readonly md5?: string
+  /** Hex CRC32C (Castagnoli) of the whole content, big-endian, where the store says it. */
+  readonly crc32c?: string
   readonly modifiedMs: number
   readonly contentType?: string
   readonly metadata: Readonly<Record<string, string>>
@@ -18,9 +22,17 @@ export interface PutOptions {
   readonly metadata?: Readonly<Record<string, string>>
   /** Hex MD5 of the whole body; the store must refuse a body that does not match. */
   readonly md5?: string
-  /** `absent`: only if there is no such object (PreconditionFailed otherwise). */
-  readonly only?: 'absent'
+  /** Only if there is no such object, or only if the one that is there has this ETag (StorePreconditionFailed otherwise). */
+  readonly only?: 'absent' | { readonly etag: string }
   readonly signal?: AbortSignal
+}
+
+/** What goes with an upload in parts. Its MD5, where it is known, is checked at the end by stores that say one of the whole. */
+export interface UploadOptions extends PutOptions {
+  /** Of the whole object. */
+  readonly size: number
+  /** Of every part but the last, which may be smaller: a multiple of 256 KiB (Google's grain), at least 5 MiB (S3's least). */
+  readonly partBytes: number
 }
 
 /** `end` is exclusive. */
@@ -40,7 +52,7 @@ export interface ListOptions {
 
 /** Objects in the order of their keys. */
 export interface ListPage {
-  readonly objects: readonly Pick<ObjectInfo, 'key' | 'size' | 'etag' | 'modifiedMs'>[]
+  readonly objects: readonly Pick<ObjectInfo, 'key' | 'size' | 'etag' | 'md5' | 'crc32c' | 'modifiedMs'>[]
   /** Set when there are more: pass it as `after`. */
   readonly next?: string
 }
@@ -56,6 +68,8 @@ export interface UploadedPart {
 export interface PartUpload {
   /** Opaque; with the key it is all that is needed to go on after a crash. */
   readonly uploadId: string
+  /** Parts have to be put one after the other in their order: the store keeps one stream and where it ends. */
+  readonly sequential: boolean
   putPart(number: number, body: Buffer, signal?: AbortSignal): Promise<UploadedPart>
   /** Parts that the store already has, for going on after a crash. */
   listParts(): Promise<readonly UploadedPart[]>
@@ -80,7 +94,7 @@ export interface ObjectStore {
   delete(keys: readonly string[]): Promise<readonly { key: string; error: StoreError }[]>
   /** Copies inside the store without moving bytes through this process. */
   copy(from: string, to: string): Promise<ObjectInfo>
-  createUpload(key: string, options?: PutOptions): Promise<PartUpload>
+  createUpload(key: string, options: UploadOptions): Promise<PartUpload>
   /** Takes up an upload that was begun before; throws ObjectNotFound if the store does not know it any more. */
   resumeUpload(key: string, uploadId: string): Promise<PartUpload>
   close(): Promise<void>

@@ -1,23 +1,7 @@
 import { isIP } from 'node:net'
 import { InvalidInput } from '../kernel/index.ts'
 import { isLoopback } from './addresses.ts'
-
-/** A place in a cloud store, parsed. Only `s3` can be opened in this release. */
-export type Target = S3Target | LaterTarget
-
-/** A folder of a bucket. */
-export interface S3Target {
-  readonly kind: 's3'
-  /** `https://host[:port]` without a path; undefined: Amazon S3. */
-  readonly endpoint: string | undefined
-  readonly bucket: string
-  /** The folder in the bucket, without slashes at its ends; empty: the bucket itself. */
-  readonly folder: string
-  /** Normal form, for people: `s3://[endpoint/]bucket[/folder]`. */
-  readonly url: string
-  /** The same place always has the same one, whatever the URL was written like and whichever secret named the endpoint. */
-  readonly identity: string
-}
+import type { S3Target } from './target.ts'
 
 /** A URL of a store that Pachyderm knows and this release does not push to. */
 export interface LaterTarget {
@@ -52,7 +36,7 @@ const later: Readonly<Record<string, { kind: LaterTarget['kind']; service: strin
  * secret's endpoint; else it is the bucket. An endpoint in a URL is reached by https, on loopback by http; a secret's endpoint
  * as it says. Throws InvalidInput that says what is wrong and what is right.
  */
-export function parseTargetUrl(text: string, secret: EndpointHint = {}): Target {
+export function parseTargetUrl(text: string, secret: EndpointHint = {}): S3Target | LaterTarget {
   const match = /^([A-Za-z][A-Za-z0-9+.-]*):\/\/(.*)$/s.exec(text)
   if (!match) throw invalid(text, 'is not a URL: write s3://bucket/folder or s3://endpoint/bucket/folder')
   const scheme = match[1]!.toLowerCase()

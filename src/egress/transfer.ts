@@ -85,7 +85,8 @@ async function sendUpload(entry: FileEntry, fingerprint: string, parts: Transfer
   const { store, ledger, db, push } = parts
   const partBytes = Math.max(PART_BYTES, Math.ceil(entry.size / MAX_PARTS))
   const resumed = await again(parts, () => takeUp(entry, fingerprint, partBytes, parts))
-  const upload = resumed ?? (await again(parts, () => store.createUpload(entry.path, description(entry, push))))
+  const options = { ...description(entry, push), size: entry.size, partBytes }
+  const upload = resumed ?? (await again(parts, () => store.createUpload(entry.path, options)))
   if (!resumed) {
     await db.write(async (tx) => {
       await parts.renew(tx)

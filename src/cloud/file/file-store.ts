@@ -19,6 +19,7 @@ import {
   type StoreError,
   StorePreconditionFailed,
   StoreRejected,
+  type UploadOptions,
 } from '../object-store.ts'
 import { publish, syncFolder, unpublish } from './durable.ts'
 import { translate, translated } from './errors.ts'
@@ -183,7 +184,7 @@ class FileStore implements ObjectStore {
     })
   }
 
-  async createUpload(key: string, options: PutOptions = {}): Promise<PartUpload> {
+  async createUpload(key: string, options: UploadOptions): Promise<PartUpload> {
     checkKey(key)
     return translated(() => createFileUpload(this.#root, key, options, this))
   }
@@ -203,14 +204,14 @@ class FileStore implements ObjectStore {
   /** `fill` writes and syncs the temporary file; then it becomes the object. */
   async #viaTemporary(
     key: string,
-    only: 'absent' | undefined,
+    only: PutOptions['only'],
     fill: (temporary: string) => Promise<ObjectFooter>,
   ): Promise<ObjectInfo> {
     const temporary = join(this.#root, TEMPORARY_FOLDER, randomHexId())
     try {
       const footer = await fill(temporary)
       const { mtimeMs } = await stat(temporary)
-      await publish(temporary, this.#root, keyToPath(key), only)
+      await publish(temporary, this.#root, keyToPath(key), only === 'absent' ? 'absent' : undefined)
       return infoOf(key, footer, Math.trunc(mtimeMs))
     } catch (error) {
       await rm(temporary, { force: true })

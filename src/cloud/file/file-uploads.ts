@@ -10,6 +10,7 @@ import {
   type PutOptions,
   StoreRejected,
   type UploadedPart,
+  type UploadOptions,
 } from '../object-store.ts'
 import { syncFolder } from './durable.ts'
 import { translated } from './errors.ts'
@@ -23,7 +24,7 @@ interface Writer {
 /** What stands in an upload's folder beside its parts. */
 interface UploadNote {
   readonly key: string
-  readonly options: Pick<PutOptions, 'contentType' | 'metadata' | 'only'>
+  readonly options: Pick<PutOptions, 'contentType' | 'metadata' | 'only' | 'md5'>
 }
 
 const NOTE = 'upload.json'
@@ -32,18 +33,19 @@ const READ_BYTES = 256 * 1024
 export async function createFileUpload(
   root: string,
   key: string,
-  options: PutOptions,
+  options: UploadOptions,
   writer: Writer,
 ): Promise<PartUpload> {
   const uploadId = randomHexId()
   const folder = join(root, UPLOADS_FOLDER, uploadId)
-  const { contentType, metadata, only } = options
+  const { contentType, metadata, only, md5 } = options
   const note: UploadNote = {
     key,
     options: {
       ...(contentType === undefined ? {} : { contentType }),
       ...(metadata ? { metadata } : {}),
       ...(only ? { only } : {}),
+      ...(md5 === undefined ? {} : { md5 }),
     },
   }
   await mkdir(folder)
@@ -90,6 +92,7 @@ async function writeDurably(folder: string, name: string, bytes: Buffer): Promis
 
 class FileUpload implements PartUpload {
   readonly uploadId: string
+  readonly sequential = false
   readonly #folder: string
   readonly #note: UploadNote
   readonly #writer: Writer

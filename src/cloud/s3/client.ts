@@ -1,16 +1,12 @@
 import { S3Client } from '@aws-sdk/client-s3'
+import type { S3Credentials } from '../credentials.ts'
+import type { S3Target } from '../target.ts'
 import type { TargetGuard } from '../target-guard.ts'
-import type { S3Target } from '../target-url.ts'
-
-export interface S3Credentials {
-  readonly accessKeyId: string
-  readonly secretAccessKey: string
-}
 
 export interface S3ClientOptions {
   readonly target: S3Target
   /** Undefined: the host's own cloud identity. */
-  readonly credentials: S3Credentials | undefined
+  readonly credentials: Pick<S3Credentials, 'accessKeyId' | 'secretAccessKey'> | undefined
   readonly region: string | undefined
   readonly guard: TargetGuard
 }

@@ -1,7 +1,7 @@
 import type { S3Client } from '@aws-sdk/client-s3'
 import { checkKey } from '../key-rules.ts'
 import { type RetryPolicy, retrying } from '../retry.ts'
-import type { S3Target } from '../target-url.ts'
+import type { S3Target } from '../target.ts'
 import { createS3Client, type S3ClientOptions } from './client.ts'
 import { type Place, translate } from './errors.ts'
 

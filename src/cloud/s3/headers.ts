@@ -1,3 +1,5 @@
+import type { PutOptions } from '../object-store.ts'
+
 /** User metadata travels in HTTP headers, which are ASCII: other text as RFC 2047 words, as Amazon does itself. */
 export function encodeMetadata(metadata: Readonly<Record<string, string>> | undefined): Record<string, string> {
   return Object.fromEntries(Object.entries(metadata ?? {}).map(([name, value]) => [name, encodeValue(value)]))
@@ -26,4 +28,10 @@ function decodeWord(word: string): Buffer {
     .replaceAll('_', ' ')
     .replace(/=([0-9A-Fa-f]{2})/g, (_, hex: string) => String.fromCharCode(Number.parseInt(hex, 16)))
   return Buffer.from(bytes, 'latin1')
+}
+
+/** The condition of a write, as S3 is told it. */
+export function onlyIf(only: PutOptions['only']): { IfNoneMatch?: string; IfMatch?: string } {
+  if (only === undefined) return {}
+  return only === 'absent' ? { IfNoneMatch: '*' } : { IfMatch: `"${only.etag}"` }
 }

@@ -24,10 +24,11 @@ import {
   type StoreError,
   StoreRejected,
   StoreUnreachable,
+  type UploadOptions,
 } from '../object-store.ts'
 import { abortBy, bareEtag, S3Connection, type S3ConnectionOptions } from './connection.ts'
 import { explain, translate } from './errors.ts'
-import { decodeMetadata, encodeMetadata } from './headers.ts'
+import { decodeMetadata, encodeMetadata, onlyIf } from './headers.ts'
 import { createS3Upload, resumeS3Upload } from './s3-uploads.ts'
 
 /** Amazon: keys of one DeleteObjects. */
@@ -108,7 +109,7 @@ class S3Store implements ObjectStore {
       ContentType: contentType,
       Metadata: encodeMetadata(metadata),
       ...(md5 === undefined ? {} : { ContentMD5: Buffer.from(md5, 'hex').toString('base64') }),
-      ...(only === 'absent' ? { IfNoneMatch: '*' } : {}),
+      ...onlyIf(only),
     }
   }
 
@@ -237,7 +238,7 @@ class S3Store implements ObjectStore {
     return info
   }
 
-  async createUpload(key: string, options: PutOptions = {}): Promise<PartUpload> {
+  async createUpload(key: string, options: UploadOptions): Promise<PartUpload> {
     return createS3Upload(this.#to, key, options, this)
   }
 

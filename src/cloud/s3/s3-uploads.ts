@@ -16,24 +16,19 @@ import {
   StoreRejected,
   StoreUnreachable,
   type UploadedPart,
+  type UploadOptions,
 } from '../object-store.ts'
 import { abortBy, bareEtag, type S3Connection } from './connection.ts'
-import { encodeMetadata } from './headers.ts'
-
-/** S3 takes the condition when an upload is completed, so that it has to survive with the upload's id. */
-const CONDITIONAL = 'absent:'
-const UNCONDITIONAL = 'any:'
+import { encodeMetadata, onlyIf } from './headers.ts'
 
 type Heads = Pick<ObjectStore, 'head'>
 
 export async function createS3Upload(
   to: S3Connection,
   key: string,
-  options: PutOptions,
+  options: UploadOptions,
   store: Heads,
 ): Promise<PartUpload> {
-  if (options.md5 !== undefined)
-    throw new StoreRejected('an upload in parts is checked part by part: it takes no MD5 of the whole')
   const answer = await to.again(
     () =>
       to.client.send(
@@ -48,7 +43,7 @@ export async function createS3Upload(
     options.signal,
   )
   if (!answer.UploadId) throw new StoreUnreachable(`${to.place.service} began an upload without naming it`)
-  return new S3Upload(to, key, (options.only === 'absent' ? CONDITIONAL : UNCONDITIONAL) + answer.UploadId, store)
+  return new S3Upload(to, key, encodeUploadId(options.only, answer.UploadId), store)
 }
 
 export async function resumeS3Upload(
@@ -57,7 +52,7 @@ export async function resumeS3Upload(
   uploadId: string,
   store: Heads,
 ): Promise<PartUpload> {
-  if (!uploadId.startsWith(CONDITIONAL) && !uploadId.startsWith(UNCONDITIONAL)) {
+  if (!decodeUploadId(uploadId)) {
     throw new ObjectNotFound('there is no such upload', { what: 'upload', uploadId })
   }
   const upload = new S3Upload(to, key, uploadId, store)
@@ -65,12 +60,29 @@ export async function resumeS3Upload(
   return upload
 }
 
+/** S3 takes the condition when an upload is completed, so that it has to survive with the upload's id. */
+function encodeUploadId(only: PutOptions['only'], id: string): string {
+  if (only === undefined) return `any:${id}`
+  return only === 'absent' ? `absent:${id}` : `etag=${encodeURIComponent(only.etag)}:${id}`
+}
+
+function decodeUploadId(uploadId: string): { only: PutOptions['only']; id: string } | undefined {
+  const match = /^(any|absent|etag=([^:]*)):(.+)$/s.exec(uploadId)
+  if (!match) return undefined
+  const [, condition, etag = '', id = ''] = match
+  return {
+    only: condition === 'any' ? undefined : condition === 'absent' ? 'absent' : { etag: decodeURIComponent(etag) },
+    id,
+  }
+}
+
 class S3Upload implements PartUpload {
   readonly uploadId: string
+  readonly sequential = false
   readonly #to: S3Connection
   readonly #key: string
   readonly #store: Heads
-  readonly #conditional: boolean
+  readonly #only: PutOptions['only']
   readonly #request: { Bucket: string; Key: string; UploadId: string }
 
   constructor(to: S3Connection, key: string, uploadId: string, store: Heads) {
@@ -78,12 +90,9 @@ class S3Upload implements PartUpload {
     this.#to = to
     this.#key = key
     this.#store = store
-    this.#conditional = uploadId.startsWith(CONDITIONAL)
-    this.#request = {
-      Bucket: to.target.bucket,
-      Key: to.fullKey(key),
-      UploadId: uploadId.slice((this.#conditional ? CONDITIONAL : UNCONDITIONAL).length),
-    }
+    const { only, id } = decodeUploadId(uploadId)!
+    this.#only = only
+    this.#request = { Bucket: to.target.bucket, Key: to.fullKey(key), UploadId: id }
   }
 
   async putPart(number: number, body: Buffer, signal?: AbortSignal): Promise<UploadedPart> {
@@ -124,12 +133,12 @@ class S3Upload implements PartUpload {
       this.#to.client.send(
         new CompleteMultipartUploadCommand({
           ...this.#request,
-          ...(this.#conditional ? { IfNoneMatch: '*' } : {}),
+          ...onlyIf(this.#only),
           MultipartUpload: { Parts: parts.map(({ number, etag }) => ({ PartNumber: number, ETag: `"${etag}"` })) },
         }),
       )
     try {
-      await (this.#conditional ? this.#to.once(send) : this.#to.again(send))
+      await (this.#only ? this.#to.once(send) : this.#to.again(send))
     } catch (error) {
       if (!(error instanceof ObjectNotFound)) throw error
       // It may have been completed before, and only the answer was lost.

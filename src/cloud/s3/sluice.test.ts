@@ -19,7 +19,8 @@ import {
   StoreUnreachable,
 } from '../object-store.ts'
 import { createTargetGuard } from '../target-guard.ts'
-import { parseTargetUrl, type S3Target } from '../target-url.ts'
+import type { S3Target } from '../target.ts'
+import { parseTargetUrl } from '../target-url.ts'
 import { openS3Store } from './s3-store.ts'
 
 let server: TestServer

@@ -12,6 +12,7 @@ import {
   openSecretStore,
   type PartUpload,
   type PutOptions,
+  type UploadOptions,
 } from '../../cloud/index.ts'
 import { type Log, migrate, openSecretBox, silentLog, systemClock } from '../../kernel/index.ts'
 import { parsePath, parseRepoName, type TreeHash } from '../../versioning/index.ts'
@@ -70,7 +71,7 @@ export class WatchedStore implements ObjectStore {
     await this.#enter('copy', from)
     return this.#inner.copy(from, to)
   }
-  async createUpload(key: string, options?: PutOptions) {
+  async createUpload(key: string, options: UploadOptions) {
     await this.#enter('createUpload', key)
     return this.#watched(key, await this.#inner.createUpload(key, options))
   }
@@ -83,6 +84,7 @@ export class WatchedStore implements ObjectStore {
   #watched(key: string, upload: PartUpload): PartUpload {
     return {
       uploadId: upload.uploadId,
+      sequential: upload.sequential,
       putPart: async (number, body, signal) => {
         await this.#enter('putPart', `${key} ${number}`)
         return upload.putPart(number, body, signal)
