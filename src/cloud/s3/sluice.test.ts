@@ -18,8 +18,8 @@ import {
   StoreThrottled,
   StoreUnreachable,
 } from '../object-store.ts'
-import { createTargetGuard } from '../target-guard.ts'
 import type { S3Target } from '../target.ts'
+import { createTargetGuard } from '../target-guard.ts'
 import { parseTargetUrl } from '../target-url.ts'
 import { openS3Store } from './s3-store.ts'
 
