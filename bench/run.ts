@@ -7,6 +7,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { startServer } from '../conformance/server.ts'
+import { egressRows } from './egress.ts'
 import { commitInto, flushLatency, listing, objects, openBench, streams } from './figures.ts'
 import { type Limits, measureLimits, type Scale } from './limits.ts'
 import {
@@ -22,7 +23,7 @@ import {
 } from './report.ts'
 
 const MIB = 1024 * 1024
-const parts = ['objects', 'streams', 'list', 'commit', 'flush'] as const
+const parts = ['objects', 'streams', 'list', 'commit', 'flush', 'egress'] as const
 type Part = (typeof parts)[number]
 
 const { values } = parseArgs({
@@ -75,6 +76,7 @@ async function figures(base: string): Promise<{ limits: Limits; rows: Row[] }> {
     })
     bench.client.close()
     await server.stop()
+    await part('egress', () => egressRows(base, values.quick))
     return { limits, rows }
   } catch (error) {
     console.error(server.output().slice(-4000))

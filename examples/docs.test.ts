@@ -4,6 +4,8 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { describe, it } from 'node:test'
 import { s3Page } from '../scripts/s3-table.ts'
+import { parseTargetUrl } from '../src/cloud/index.ts'
+import { parseSettings, SETTING_FIELDS } from '../src/egress/settings.ts'
 import { parseSpec } from '../src/pipelines/spec/index.ts'
 
 const project = join(import.meta.dirname, '..')
@@ -120,6 +122,27 @@ describe('docs/clients', () => {
       const text = sources.map((file) => read(`conformance/${name}/${file}`)).join('\n')
       assert.match(text, new RegExp(`followGuide\\(bench, '${name}'|guide: '${name}'|docs/clients/${name}`))
       assert.ok(existsSync(join(project, 'conformance', name, 'COVERAGE.md')))
+    })
+  }
+})
+
+describe('docs/egress', () => {
+  const guides = readdirSync(join(project, 'docs/egress'))
+
+  it('has each guide in its index', () => {
+    for (const name of guides) assert.ok(read('docs/egress.md').includes(`](egress/${name})`), name)
+  })
+
+  for (const page of ['egress.md', ...guides.map((name) => `egress/${name}`)]) {
+    it(`${page} shows an egress that is accepted`, () => {
+      const shown = [...read(`docs/${page}`).matchAll(/^```json\n("egress": .*?)^```$/gms)]
+      assert.ok(shown.length > 0)
+      for (const [, text] of shown) {
+        const { URL: url, secret: _, ...settings } = JSON.parse(`{${text}}`).egress
+        const unknown = Object.keys(settings).filter((field) => !SETTING_FIELDS.includes(field))
+        assert.deepEqual(unknown, [])
+        parseSettings(settings, parseTargetUrl(url))
+      }
     })
   }
 })

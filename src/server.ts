@@ -124,6 +124,7 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
     const api = createApi({
       versioning,
       pipelines,
+      egress,
       secrets,
       users,
       keys: users,

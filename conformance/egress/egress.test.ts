@@ -2,44 +2,12 @@ import assert from 'node:assert/strict'
 import { mkdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { after, before, describe, it } from 'node:test'
-import {
-  CreateBucketCommand,
-  DeleteObjectCommand,
-  GetObjectCommand,
-  PutObjectCommand,
-  paginateListObjectsV2,
-  S3Client,
-} from '@aws-sdk/client-s3'
-import type { Server } from '../server.ts'
+import { CreateBucketCommand, DeleteObjectCommand, PutObjectCommand, type S3Client } from '@aws-sdk/client-s3'
 import { type Bench, bytesNamed, openBench, sha256 } from '../support.ts'
-
-const connect = (server: Server) =>
-  new S3Client({
-    endpoint: server.s3Url,
-    region: 'us-east-1',
-    forcePathStyle: true,
-    credentials: server.credentials,
-    maxAttempts: 1,
-  })
+import { connect, contents, hashes } from './s3.ts'
 
 /** Without a sandbox there is no /pfs; then the runner says where it is instead. In the shell of the user code. */
 const pfs = '$' + '{SLUICE_PFS:-/pfs}'
-
-/** What a bucket holds below a prefix: path → SHA-256 and time of the last change. */
-async function contents(s3: S3Client, Bucket: string, Prefix = '') {
-  const found = new Map<string, { hash: string; changed: number }>()
-  for await (const page of paginateListObjectsV2({ client: s3 }, { Bucket, Prefix })) {
-    for (const { Key = '', LastModified } of page.Contents ?? []) {
-      const { Body } = await s3.send(new GetObjectCommand({ Bucket, Key }))
-      const hash = sha256(Buffer.from((await Body?.transformToByteArray()) ?? []))
-      found.set(Key.slice(Prefix.length), { hash, changed: LastModified?.getTime() ?? 0 })
-    }
-  }
-  return found
-}
-
-const hashes = (found: Awaited<ReturnType<typeof contents>>) =>
-  Object.fromEntries([...found].map(([path, { hash }]) => [path, hash]))
 
 describe('egress from one Sluice to another', () => {
   let target: Bench

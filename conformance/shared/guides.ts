@@ -1,4 +1,4 @@
-/** The guides of docs/clients, followed word for word: their settings are the suites' settings, their commands are run. */
+/** The guides of docs/, followed word for word: their settings are the suites' settings, their commands are run. */
 import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
 import { mkdir, writeFile } from 'node:fs/promises'
@@ -20,11 +20,15 @@ export interface Following {
   readonly environment?: Readonly<Record<string, string>>
   /** Blocks to leave out here; the suite shows what they say in another way. */
   readonly except?: (block: Block) => boolean
+  /** Of a guide that is not in docs/clients: the path of its page in docs/, without `.md`. */
+  readonly page?: string
+  /** What else the guide writes for the reader to put in. */
+  readonly fill?: (text: string) => string
 }
 
 /** The code blocks of a guide, in order. */
-function guideBlocks(name: string): readonly Block[] {
-  const page = readFileSync(join(repository, 'docs/clients', `${name}.md`), 'utf8')
+function guideBlocks(name: string, path = `clients/${name}`): readonly Block[] {
+  const page = readFileSync(join(repository, 'docs', `${path}.md`), 'utf8')
   const blocks = [...page.matchAll(/(?:`(~\/[^`]+)`[^\n`]*:\n\n)?^```(\w+)\n(.*?)^```$/gms)]
   return blocks.map(([, file, language = '', text = '']) => ({ language, file, text }))
 }
@@ -73,10 +77,11 @@ export async function followGuide(bench: Bench, name: string, following: Followi
     // The machine's own locale would change what some of them print.
     LC_ALL: 'C.UTF-8',
   }
-  const blocks = guideBlocks(name).filter((block) => !following.except?.(block))
-  assert.ok(blocks.length > 0, `docs/clients/${name}.md shows something`)
+  const { page = `clients/${name}`, fill = (text) => text } = following
+  const blocks = guideBlocks(name, page).filter((block) => !following.except?.(block))
+  assert.ok(blocks.length > 0, `docs/${page}.md shows something`)
   for (const { language, file, text } of joined(blocks)) {
-    const here = forServer(text, bench.server)
+    const here = fill(forServer(text, bench.server))
     if (file !== undefined) await writeAtHome(home, file, here)
     else if (language === 'console') await compareTranscript(here, home, environment)
     else {
@@ -85,7 +90,7 @@ export async function followGuide(bench: Bench, name: string, following: Followi
       // Only here are the packages of this repository found by a program that comes by standard input.
       const folder = language === 'ts' ? repository : home
       const ran = await runProgram(command, args, { environment, folder, input })
-      assert.equal(ran.code, 0, `docs/clients/${name}.md:\n${here}\n${ran.stdout}${ran.stderr}${bench.server.output()}`)
+      assert.equal(ran.code, 0, `docs/${page}.md:\n${here}\n${ran.stdout}${ran.stderr}${bench.server.output()}`)
     }
   }
 }

@@ -37,6 +37,7 @@ before(async () => {
   api = createApi({
     versioning: untouchable<Services['versioning']>('versioning'),
     pipelines: untouchable<Services['pipelines']>('pipelines'),
+    egress: untouchable<Services['egress']>('egress'),
     secrets: untouchable<Services['secrets']>('secrets'),
     users: untouchable<Services['users']>('users'),
     keys: ring,

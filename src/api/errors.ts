@@ -1,4 +1,5 @@
 import type { SecretExists, SecretNotFound } from '../cloud/index.ts'
+import type { EgressError } from '../egress/index.ts'
 import {
   type AccessDenied,
   type Corrupt,
@@ -40,6 +41,7 @@ type ApiErrorCode =
   | (InvalidInput | StorageFull | AccessDenied | UserExists | UserNotFound)['code']
   | VersioningError['code']
   | PipelinesError['code']
+  | EgressError['code']
   | (SecretExists | SecretNotFound)['code']
   | SignatureErrorCode
   | (BodyCutOff | BodyMismatch | BodyTooLarge | RouteNotFound | MethodNotAllowed | UnsignedBody | ShuttingDown)['code']
@@ -89,6 +91,7 @@ const statusOfCode: Readonly<Record<ApiErrorCode, number>> = {
   TransactionNotFound: 404,
   PipelineNotFound: 404,
   JobNotFound: 404,
+  EgressNotFound: 404,
   DatumNotFound: 404,
   SecretNotFound: 404,
   UserNotFound: 404,
@@ -100,6 +103,9 @@ const statusOfCode: Readonly<Record<ApiErrorCode, number>> = {
   BranchNotEmpty: 409,
   AmbiguousCommit: 409,
   AmbiguousJob: 409,
+  AmbiguousEgress: 409,
+  EgressRefused: 409,
+  RetryRefused: 409,
   CommitUnavailable: 409,
   BranchMoved: 409,
   InUse: 409,
@@ -117,6 +123,8 @@ const statusOfCode: Readonly<Record<ApiErrorCode, number>> = {
   BodyTooLarge: 413,
 
   Corrupt: 500,
+
+  TargetFailed: 502,
 
   StorageFull: 503,
   ShuttingDown: 503,

@@ -102,6 +102,11 @@ export function flagOr(description: string, fallback: boolean): Field<boolean> {
   return { ...inner, read: (value, name) => (value === undefined ? fallback : inner.read(value, name)) }
 }
 
+/** Any JSON, for what another floor reads. */
+export function anyJson(description: string): Field<unknown> {
+  return { schema: { description }, required: true, read: (value) => value }
+}
+
 export function listOf<T>(item: Field<T>, maxItems: number): Field<readonly T[]> {
   return {
     schema: { type: 'array', items: item.schema, minItems: 1, maxItems },

@@ -56,6 +56,8 @@ describe('each route', () => {
     'POST /v1/jobs/:job/kill': 0,
     'GET /v1/jobs/:job/datums': 0,
     'GET /v1/jobs/:job/datums/:datum': 0,
+    'GET /v1/egress': 0,
+    'GET /v1/egress/:egress': 0,
     'GET /v1/logs': 0,
     'GET /v1/user': 0,
     'GET /v1/users/:user': 4,

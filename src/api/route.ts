@@ -1,5 +1,6 @@
 import type { Readable } from 'node:stream'
 import type { SecretStore } from '../cloud/index.ts'
+import type { Egress } from '../egress/index.ts'
 import type { Clock, Config, Need as KeyNeed, Metrics, Users } from '../kernel/index.ts'
 import type { Pipelines } from '../pipelines/index.ts'
 import type { Versioning } from '../versioning/index.ts'
@@ -11,6 +12,7 @@ import type { ShapeName } from './shapes.ts'
 export interface Services {
   readonly versioning: Versioning
   readonly pipelines: Pipelines
+  readonly egress: Pick<Egress, 'run' | 'list' | 'inspect' | 'retry' | 'kill' | 'usesOf' | 'verify'>
   /** Secrets can be put in here, and never be got out. */
   readonly secrets: Omit<SecretStore, 'open'>
   readonly users: Omit<Users, 'find'>

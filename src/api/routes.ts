@@ -1,10 +1,12 @@
 import { openApiDocument } from './openapi.ts'
 import { json, type Route, route } from './route.ts'
 import { commitRoutes } from './routes/commits.ts'
+import { egressRoutes } from './routes/egress.ts'
 import { fileRoutes } from './routes/files.ts'
 import { computeRoutes } from './routes/pipelines.ts'
 import { repoRoutes } from './routes/repos.ts'
-import { secretRoutes, systemRoutes } from './routes/system.ts'
+import { secretRoutes } from './routes/secrets.ts'
+import { systemRoutes } from './routes/system.ts'
 import { transactionRoutes } from './routes/transactions.ts'
 import { userRoutes } from './routes/users.ts'
 
@@ -28,6 +30,7 @@ export const routes: readonly Route[] = [
   ...transactionRoutes,
   ...fileRoutes,
   ...computeRoutes,
+  ...egressRoutes,
   ...secretRoutes,
   ...userRoutes,
 ]

@@ -26,10 +26,32 @@ function shape(required: Record<string, JsonSchema>, optional: Record<string, Js
   }
 }
 
+function secretOf(kind: string, own: Record<string, JsonSchema>, optional: Record<string, JsonSchema>): JsonSchema {
+  const required = { name: text, kind: { type: 'string', const: kind }, ...own, created: time, updated: time }
+  return shape(required, { endpoint: text, warning: text, ...optional })
+}
+
 const jobState = oneOf(...JOB_STATES)
 const datumState = oneOf('starting', 'running', 'success', 'failed', 'recovered', 'skipped')
 
 const roleName = oneOf('reader', 'writer', 'owner')
+
+/** What is said of every push to an object store. */
+const pushMembers = {
+  id: text,
+  url: text,
+  state: oneOf('waiting', 'running', 'success', 'failed'),
+  filesTotal: count,
+  filesDone: count,
+  filesSkipped: count,
+  filesDeleted: count,
+  bytesTotal: count,
+  bytesDone: count,
+  attempts: count,
+  started: timeOrNull,
+  finished: timeOrNull,
+}
+const pushOptions = { reason: text, bytesPerSecond: count, secondsLeft: count }
 
 export const shapes = {
   Error: shape({
@@ -167,20 +189,58 @@ export const shapes = {
     { egressUrl: text, lastJob: shape({ id: text, state: jobState }) },
   ),
   PipelineCreated: shape({ pipeline: named('Pipeline'), notes: texts }),
+  JobEgress: shape(pushMembers, pushOptions),
   Egress: shape(
+    { ...pushMembers, repo: text, commit: text, settings: named('EgressSettings'), created: timeOrNull },
     {
-      url: text,
-      state: oneOf('waiting', 'running', 'success', 'failed'),
-      filesTotal: count,
-      filesDone: count,
-      filesSkipped: count,
-      filesDeleted: count,
-      bytesTotal: count,
-      bytesDone: count,
-      attempts: count,
+      ...pushOptions,
+      job: text,
+      secret: text,
+      askedBy: text,
+      verified: shape({ at: time, drift: count }),
+      history: several(named('EgressAttempt')),
+    },
+  ),
+  EgressSettings: shape(
+    {
+      layout: oneOf('plain', 'commit'),
+      manifests: several(shape({ path: text }, { glob: text })),
+      success: yes,
+    },
+    { keep: count, parallel: count, bandwidth: count },
+  ),
+  EgressAttempt: shape(
+    {
+      attempt: count,
+      started: time,
+      finished: timeOrNull,
+      result: oneOf('running', 'success', 'failed', 'cancelled', 'interrupted', 'lost'),
+      files: count,
+      bytes: count,
     },
     { reason: text },
   ),
+  Verify: {
+    oneOf: [
+      shape({ kind: { type: 'string', const: 'drift' }, path: text, drift: oneOf('missing', 'changed'), why: text }),
+      shape({ kind: { type: 'string', const: 'foreign' }, path: text, size: count }),
+      shape(
+        {
+          kind: { type: 'string', const: 'verified' },
+          files: count,
+          bytes: count,
+          missing: count,
+          changed: count,
+          unsent: count,
+          foreign: count,
+          deep: yes,
+          unread: count,
+        },
+        { repair: text },
+      ),
+    ],
+  } satisfies JsonSchema,
+  EgressRequested: shape({ egress: named('Egress'), notes: texts }),
   Job: shape(
     {
       id: text,
@@ -195,7 +255,7 @@ export const shapes = {
       datums: shape({ total: count, processed: count, skipped: count, failed: count, recovered: count }),
       restarts: count,
     },
-    { reason: text, egress: named('Egress') },
+    { reason: text, egress: named('JobEgress') },
   ),
   Datum: shape(
     {
@@ -233,7 +293,17 @@ export const shapes = {
   UserCreated: shape({ user: named('User'), key: named('Key') }),
   Role: shape({ repo: text, user: text, canonicalId: text, role: roleName }),
   Credentials: shape({ accessKeyId: text, secretAccessKey: text, sessionToken: text, expires: time }),
-  Secret: shape({ name: text, accessKeyId: text, created: time }, { endpoint: text, region: text }),
+  Secret: {
+    oneOf: [
+      secretOf('s3', { accessKeyId: text }, { region: text }),
+      secretOf('gcs', { clientEmail: text }, { privateKeyId: text }),
+      secretOf(
+        'azure',
+        { account: text, signsWith: oneOf('account key', 'shared access signature') },
+        { expires: time },
+      ),
+    ],
+  } satisfies JsonSchema,
 }
 
 export type ShapeName = keyof typeof shapes

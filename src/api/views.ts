@@ -1,4 +1,3 @@
-import type { SecretInfo } from '../cloud/index.ts'
 import type { Role, TemporaryCredentials, UserInfo } from '../kernel/index.ts'
 import type { DatumInfo, JobInfo, LogLine, PipelineInfo } from '../pipelines/index.ts'
 import type {
@@ -31,16 +30,15 @@ import type {
   PipelineJson,
   ProvenanceJson,
   RepoJson,
-  SecretJson,
   TransactionJson,
   UserJson,
 } from './contract.ts'
+import { jobEgressJson } from './egress-views.ts'
+import { isoTime, isoTimeOrNull } from './times.ts'
 
 /** From the domain to the JSON of the contract. */
 
-const isoTime = (ms: number): string => new Date(ms).toISOString()
 const batchRuleNames = ['idleMs', 'maxAgeMs', 'maxChanges'] as const
-const isoTimeOrNull = (ms: number | undefined): string | null => (ms === undefined ? null : isoTime(ms))
 
 export function repoJson(repo: RepoInfo): RepoJson {
   return {
@@ -196,22 +194,7 @@ export function jobJson(job: JobInfo): JobJson {
     ...(job.reason !== undefined && { reason: job.reason }),
     datums: { total, processed, skipped, failed, recovered },
     restarts: job.restarts,
-    ...(job.egress && { egress: egressJson(job.egress) }),
-  }
-}
-
-function egressJson(egress: NonNullable<JobInfo['egress']>): NonNullable<JobJson['egress']> {
-  return {
-    url: egress.url,
-    state: egress.state,
-    filesTotal: egress.filesTotal,
-    filesDone: egress.filesDone,
-    filesSkipped: egress.filesSkipped,
-    filesDeleted: egress.filesDeleted,
-    bytesTotal: egress.bytesTotal,
-    bytesDone: egress.bytesDone,
-    attempts: egress.attempts,
-    ...(egress.reason !== undefined && { reason: egress.reason }),
+    ...(job.egress && { egress: jobEgressJson(job.egress) }),
   }
 }
 
@@ -240,17 +223,6 @@ export function logLineJson(line: LogLine): LogLineJson {
     ...(line.datum !== undefined && { datum: line.datum }),
     stream: line.stream,
     text: line.text,
-  }
-}
-
-/** Names every field it passes on, so that a secret part can't slip through. */
-export function secretJson(secret: SecretInfo): SecretJson {
-  return {
-    name: secret.name,
-    accessKeyId: secret.accessKeyId,
-    ...(secret.endpoint !== undefined && { endpoint: secret.endpoint }),
-    ...(secret.region !== undefined && { region: secret.region }),
-    created: isoTime(secret.createdMs),
   }
 }
 

@@ -179,7 +179,7 @@ describe('sluice', () => {
     const made = await cli.run(['secret', 'create', 'there', '--access-key', 'AK'], { input: 'canary-of-a-secret\n' })
     assert.equal(made.code, 0, made.err)
     const shown = (await cli.ok('secret', 'list')) + (await cli.ok('secret', 'inspect', 'there'))
-    assert.match(shown, /there +AK/)
+    assert.match(shown, /there +s3 +AK/)
     assert.ok(!shown.includes('canary'))
     await cli.ok('secret', 'delete', 'there')
     assert.equal((await cli.run(['secret', 'create', 'there', '--access-key', 'AK'], { input: '' })).code, 1)

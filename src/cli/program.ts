@@ -1,12 +1,15 @@
 import { Command } from 'commander'
 import { addCommitCommands } from './commands/commits.ts'
+import { addEgressCommands } from './commands/egress.ts'
+import { addVerifyCommand } from './commands/egress-verify.ts'
 import { addFileCommands } from './commands/files.ts'
 import { addFlushCommand } from './commands/flush.ts'
 import { addHistoryCommands } from './commands/history.ts'
 import { addDatumCommands, addJobCommands, addLogsCommand } from './commands/jobs.ts'
 import { addPipelineCommands } from './commands/pipelines.ts'
 import { addBranchCommands, addRepoCommands } from './commands/repos.ts'
-import { addEnvCommand, addSecretCommands, addVersionCommand } from './commands/system.ts'
+import { addSecretCommands } from './commands/secrets.ts'
+import { addEnvCommand, addVersionCommand } from './commands/system.ts'
 import { addTransactionCommands } from './commands/transactions.ts'
 import { addUserCommands } from './commands/users.ts'
 import type { Session } from './session.ts'
@@ -33,6 +36,7 @@ export function buildProgram(session: Session, version: string): Command {
   addDatumCommands(program, session)
   addLogsCommand(program, session)
   addFlushCommand(program, session)
+  addVerifyCommand(addEgressCommands(program, session), session)
   addHistoryCommands(program, session)
   addSecretCommands(program, session)
   addUserCommands(program, session)

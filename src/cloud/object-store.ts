@@ -13,6 +13,7 @@ export interface ObjectInfo {
   readonly crc32c?: string
   readonly modifiedMs: number
   readonly contentType?: string
+  /** Names of lower-case letters, digits and `-` come back as they were put, with any text; a store may write others otherwise. */
   readonly metadata: Readonly<Record<string, string>>
 }
 
@@ -24,6 +25,7 @@ export interface PutOptions {
   readonly md5?: string
   /** Only if there is no such object, or only if the one that is there has this ETag (StorePreconditionFailed otherwise). */
   readonly only?: 'absent' | { readonly etag: string }
+  /** What is given up rejects with the signal's reason. */
   readonly signal?: AbortSignal
 }
 
@@ -64,12 +66,13 @@ export interface UploadedPart {
   readonly size: number
 }
 
-/** A multipart upload that was begun. */
+/** A multipart upload that was begun. Nothing of it is to be seen at its key before it is completed. */
 export interface PartUpload {
   /** Opaque; with the key it is all that is needed to go on after a crash. */
   readonly uploadId: string
   /** Parts have to be put one after the other in their order: the store keeps one stream and where it ends. */
   readonly sequential: boolean
+  /** When it resolves, the buffer is the caller's again. */
   putPart(number: number, body: Buffer, signal?: AbortSignal): Promise<UploadedPart>
   /** Parts that the store already has, for going on after a crash. */
   listParts(): Promise<readonly UploadedPart[]>
@@ -100,9 +103,17 @@ export interface ObjectStore {
   close(): Promise<void>
 }
 
-/** The one vocabulary of failures of all stores. `retryable` says whether trying again later may help. */
+/**
+ * The one vocabulary of failures of all stores. `retryable` says whether trying again later may help, `retryAfterMs` how long the
+ * store asks to be left alone before that, where it says so (`data.retryAfterMs`).
+ */
 export abstract class StoreError extends DomainError {
   readonly retryable: boolean = false
+
+  get retryAfterMs(): number | undefined {
+    const waitMs = this.data['retryAfterMs']
+    return typeof waitMs === 'number' ? waitMs : undefined
+  }
 }
 /** No such object, upload, or bucket (`data.what`). */
 export class ObjectNotFound extends StoreError {

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
-import { StoreDenied, StoreUnreachable } from './object-store.ts'
+import { StoreDenied, StoreThrottled, StoreUnreachable } from './object-store.ts'
 import { retrying } from './retry.ts'
 
 const policy = { attempts: 4, firstDelayMs: 1, maxDelayMs: 2 }
@@ -28,6 +28,21 @@ describe('retrying', () => {
       await assert.rejects(retrying(failing, policy, { random }), error)
       assert.equal(tries, 1)
     }
+  })
+
+  it('waits twice as long each time, and what the store asks for besides, within bounds', async () => {
+    const pausesOf = async (retryAfterMs?: number) => {
+      const pauses: number[] = []
+      const slow = { attempts: 5, firstDelayMs: 100, maxDelayMs: 500 }
+      const failing = () =>
+        Promise.reject(new StoreThrottled('slow', retryAfterMs === undefined ? {} : { retryAfterMs }))
+      const pause = async (ms: number) => void pauses.push(ms)
+      await assert.rejects(retrying(failing, slow, { random, pause }), StoreThrottled)
+      return pauses
+    }
+    assert.deepEqual(await pausesOf(), [50, 100, 200, 250])
+    assert.deepEqual(await pausesOf(2_000), [2_050, 2_100, 2_200, 2_250])
+    assert.deepEqual(await pausesOf(3_600_000), [30_050, 30_100, 30_200, 30_250])
   })
 
   it('ends at once when it is given up, with the reason', async () => {

@@ -31,3 +31,11 @@ export interface AzureTarget extends Place {
   /** `https://account.blob.core.windows.net`, another cloud's, or what the secret says (with a path: an emulator's account). */
   readonly endpoint: string
 }
+
+/**
+ * The bucket (or container) of a target without its folder: what the ledger knows a place by. It has no slash at its end; with
+ * the folder it is the identity.
+ */
+export function locationOf({ identity, folder }: Target): string {
+  return folder === '' ? identity : identity.slice(0, -folder.length - 1)
+}

@@ -1,125 +1,214 @@
 import {
+  expiryOf,
+  hintOf,
+  hostAndPort,
+  isLoopbackName,
+  kindOfUrl,
   parseTargetUrl,
-  type S3Target,
+  type SecretInfo,
   SecretNotFound,
   type SecretStore,
   StoreDenied,
+  type Target,
   type TargetGuard,
 } from '../cloud/index.ts'
-import { errnoOf, InvalidInput } from '../kernel/index.ts'
+import { type Clock, errnoOf, InvalidInput } from '../kernel/index.ts'
+import { type PushSettings, parseSettings, SETTING_FIELDS } from './settings.ts'
 
-/** What stands behind a spec's `egress`, and where its URL points. */
+/** What stands behind a spec's `egress`: where its URL points, and how it is filled. */
 export interface CheckedEgress {
+  /** Normal form. */
   readonly url: string
   readonly secret?: string
+  readonly settings: PushSettings
+  /** What its author should know, a sentence each; the first is where it goes. */
   readonly notes: readonly string[]
 }
 
 export interface CheckParts {
   readonly secrets: Pick<SecretStore, 'inspect'>
   readonly guard: TargetGuard
+  readonly clock: Clock
   /** Whether a push without a secret may use the host's own cloud identity. */
   readonly defaultCredentials: boolean
 }
 
-const fields = ['URL', 'secret']
-/** Pachyderm's, which come later. */
-const laterFields: Readonly<Record<string, string>> = {
-  sql_database: 'tables as a target come in a later release',
-  object_storage: 'write egress.URL instead',
-}
+const fields = ['URL', 'object_storage', 'secret', ...SETTING_FIELDS]
 
 /** Reads a spec's `egress` field. Throws InvalidInput that says what is wrong and what to do. */
 export async function checkEgress(egress: unknown, parts: CheckParts): Promise<CheckedEgress> {
-  const { url, secret } = readFields(egress)
-  const hint = secret === undefined ? {} : await endpointOf(secret, parts)
-  const target = resolveTarget(url, hint)
-  if (secret === undefined && !parts.defaultCredentials) {
-    throw new InvalidInput(
-      'egress.secret is missing: name the credentials for the target (sluice secret create NAME --access-key … --secret-key …), or start Sluice with SLUICE_EGRESS_DEFAULT_CREDENTIALS=on to push with the identity of its host',
-      { field: 'egress.secret' },
-    )
+  const { url, secret, others, notes } = readFields(egress)
+  const info = secret === undefined ? undefined : await inspect(secret, url, parts)
+  const target = parseTargetUrl(url, info && hintOf(info))
+  if (info === undefined) refuseNoSecret(target, parts.defaultCredentials)
+  const settings = parseSettings(others, target)
+  return {
+    url: target.url,
+    ...(secret === undefined ? {} : { secret }),
+    settings,
+    notes: [
+      `egress goes to ${describeTarget(target)}`,
+      ...notes,
+      ...notesOn(target, url, settings),
+      ...secretNotes(info, parts.clock),
+      ...(await reachability(target, parts.guard)),
+    ],
   }
-  const notes = [`egress goes to ${describeTarget(target)}`, ...(await reachability(target, parts.guard))]
-  return { url: target.url, ...(secret === undefined ? {} : { secret }), notes }
 }
 
-/** The one place that a URL (with the endpoint of its secret) means. Throws InvalidInput, also for what comes later. */
-export function resolveTarget(url: string, hint: { endpoint?: string }): S3Target {
-  const target = parseTargetUrl(url, hint)
-  if (target.kind === 's3') return target
-  throw new InvalidInput(
-    `egress.URL ${target.url}: ${target.service} as a target comes in a later release; s3:// works now`,
-    {
-      field: 'egress.URL',
-    },
-  )
+/** How the credentials of each kind of target are made a secret. */
+const howTo: Readonly<Record<Target['kind'], string>> = {
+  s3: '--access-key …',
+  gcs: '--service-account FILE',
+  azure: '--account …',
 }
 
-function hostAndPort(endpoint: string): { host: string; port: number } {
-  const match = /^(https?):\/\/(\[[^\]]+\]|[^:]+)(?::(\d+))?$/.exec(endpoint)!
-  return { host: match[2]!, port: Number(match[3] ?? (match[1] === 'http' ? 80 : 443)) }
+/** Throws InvalidInput where a push without a secret is not possible. */
+export function refuseNoSecret({ kind }: Target, defaultCredentials: boolean): void {
+  if (defaultCredentials && kind !== 'azure') return
+  const make = `name the credentials for the target (sluice secret create NAME ${howTo[kind]})`
+  const otherwise =
+    kind === 'azure'
+      ? 'the identity of the host does not reach Azure'
+      : 'or start Sluice with SLUICE_EGRESS_DEFAULT_CREDENTIALS=on to push with the identity of its host'
+  throw new InvalidInput(`egress.secret is missing: ${make}${kind === 'azure' ? '; ' : ', '}${otherwise}`, {
+    field: 'egress.secret',
+  })
 }
 
-function readFields(egress: unknown): { url: string; secret: string | undefined } {
+interface Fields {
+  readonly url: string
+  readonly secret: string | undefined
+  /** Those of SETTING_FIELDS. */
+  readonly others: Readonly<Record<string, unknown>>
+  readonly notes: readonly string[]
+}
+
+function readFields(egress: unknown): Fields {
   if (typeof egress !== 'object' || egress === null || Array.isArray(egress)) {
-    throw new InvalidInput('egress is an object: {"URL": "s3://bucket/folder", "secret": "NAME"}', { field: 'egress' })
+    throw wrong('egress is an object: {"URL": "s3://bucket/folder", "secret": "NAME"}', 'egress')
   }
   for (const field of Object.keys(egress)) {
     if (fields.includes(field)) continue
-    const later = Object.hasOwn(laterFields, field) ? laterFields[field] : undefined
-    throw new InvalidInput(
-      later
-        ? `egress.${field}: ${later}`
-        : `egress.${field.slice(0, 60)} is not known; did you mean egress.${nearest(field, fields)}?`,
-      { field: `egress.${field.slice(0, 60)}` },
+    const shown = `egress.${field.slice(0, 60)}`
+    if (field === 'sql_database') throw wrong(`${shown}: tables as a target come in a later release`, shown)
+    throw wrong(`${shown} is not known; did you mean egress.${nearest(field, fields)}?`, shown)
+  }
+  const { URL: url, object_storage, secret, ...others } = egress as Readonly<Record<string, unknown>>
+  if (secret !== undefined && (typeof secret !== 'string' || secret === '')) {
+    throw wrong('egress.secret is the name of a secret', 'egress.secret')
+  }
+  if (object_storage !== undefined && object_storage !== null) {
+    if (url !== undefined) throw wrong('egress has both URL and object_storage: write one of them', 'egress.URL')
+    const note = 'egress.object_storage.url is read as egress.URL'
+    return { url: readObjectStorage(object_storage), secret, others, notes: [note] }
+  }
+  if (typeof url !== 'string') {
+    throw wrong(
+      'egress.URL is missing: write s3://bucket/folder, s3://endpoint/bucket/folder, gs://bucket/folder or wasbs://container@account/folder',
+      'egress.URL',
     )
   }
-  const { URL: url, secret } = egress as { URL?: unknown; secret?: unknown }
-  if (typeof url !== 'string') {
-    throw new InvalidInput('egress.URL is missing: write s3://bucket/folder or s3://endpoint/bucket/folder', {
-      field: 'egress.URL',
-    })
-  }
-  if (secret !== undefined && (typeof secret !== 'string' || secret === '')) {
-    throw new InvalidInput('egress.secret is the name of a secret', { field: 'egress.secret' })
-  }
-  return { url, secret }
+  return { url, secret, others, notes: [] }
 }
 
-async function endpointOf(secret: string, { secrets }: CheckParts): Promise<{ endpoint?: string }> {
+/** As Pachyderm 2 writes it: an object with a `url`, beside which stands all that is ours. */
+function readObjectStorage(value: unknown): string {
+  const field = 'egress.object_storage'
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) {
+    throw wrong(`${field} is an object: {"url": "s3://bucket/folder"}`, field)
+  }
+  const other = Object.keys(value).find((name) => name !== 'url')
+  if (other !== undefined) {
+    const shown = `${field}.${other.slice(0, 60)}`
+    const where =
+      fields.includes(other) && other !== 'URL' ? `write it beside object_storage: egress.${other}` : undefined
+    throw wrong(`${shown} is not known: ${where ?? 'object_storage has url and nothing else'}`, shown)
+  }
+  const { url } = value as { url?: unknown }
+  if (typeof url !== 'string') throw wrong(`${field}.url is missing: write s3://bucket/folder`, `${field}.url`)
+  return url
+}
+
+function wrong(message: string, field: string, cause?: unknown): InvalidInput {
+  return new InvalidInput(message, { field }, cause)
+}
+
+async function inspect(secret: string, url: string, { secrets }: CheckParts): Promise<SecretInfo> {
   try {
-    const { endpoint } = await secrets.inspect(secret)
-    return endpoint === undefined ? {} : { endpoint }
+    return await secrets.inspect(secret)
   } catch (error) {
     if (!(error instanceof SecretNotFound)) throw error
+    const name = /^[\w.-]{1,63}$/.test(secret) ? secret : 'NAME'
     throw new InvalidInput(
-      `egress.secret: there is no secret ${JSON.stringify(secret.slice(0, 63))}: sluice secret create ${/^[\w.-]{1,63}$/.test(secret) ? secret : 'NAME'} --access-key … --secret-key …`,
+      `egress.secret: there is no secret ${JSON.stringify(secret.slice(0, 63))}: sluice secret create ${name} ${howTo[kindOfUrl(url) ?? 's3']}`,
       { field: 'egress.secret' },
       error,
     )
   }
 }
 
-function describeTarget({ url, endpoint, bucket, folder }: S3Target): string {
-  const place = `bucket ${bucket}${folder === '' ? '' : `, folder ${folder}`}`
-  return `${url} (${endpoint === undefined ? 'Amazon S3' : `endpoint ${endpoint}`}, ${place})`
+function describeTarget(target: Target): string {
+  const { url, endpoint, bucket, folder } = target
+  const below = folder === '' ? '' : `, folder ${folder}`
+  switch (target.kind) {
+    case 's3':
+      return `${url} (${endpoint === undefined ? 'Amazon S3' : `endpoint ${endpoint}`}, bucket ${bucket}${below})`
+    case 'gcs': {
+      const at = endpoint === undefined ? '' : ` at ${endpoint}`
+      return `${url} (Google Cloud Storage${at}, bucket ${bucket}${below})`
+    }
+    case 'azure':
+      return `${url} (Azure Blob Storage at ${endpoint}, account ${target.account}, container ${bucket}${below})`
+  }
 }
 
-/** Refuses targets that are closed; one that does not resolve now may do so later. */
-async function reachability({ endpoint }: S3Target, guard: TargetGuard): Promise<readonly string[]> {
+function notesOn(target: Target, written: string, settings: PushSettings): readonly string[] {
+  const notes: string[] = []
+  if (/^(?:wasb|abfs):/i.test(written) && target.kind === 'azure' && target.endpoint.startsWith('https:')) {
+    notes.push('wasb:// and abfs:// are reached by https all the same')
+  }
+  if (target.endpoint?.startsWith('http:') && !isLoopbackName(hostAndPort(target.endpoint).host)) {
+    const alsoRead = target.kind === 's3' ? 'files' : 'files, and what signs the requests,'
+    notes.push(`${target.endpoint} is not encrypted: ${alsoRead} can be read on their way`)
+  }
+  if (settings.manifests.length > 0 && target.endpoint !== undefined) {
+    notes.push(`egress.manifest: Redshift reads from Amazon S3 only, not from ${target.endpoint}`)
+  }
+  return notes
+}
+
+function secretNotes(info: SecretInfo | undefined, clock: Clock): readonly string[] {
+  const expiry = info && expiryOf(info, clock.now())
+  return expiry ? [expiry.text] : []
+}
+
+/** Somebody waits for the answer, and a name server that does not answer is no fault of the spec's. */
+const RESOLVE_TIMEOUT_MS = 5_000
+
+/** Refuses targets that are closed; one that does not resolve now may do so later, and then every connection is checked again. */
+async function reachability({ endpoint }: Target, guard: TargetGuard): Promise<readonly string[]> {
   if (endpoint === undefined) return []
   const { host, port } = hostAndPort(endpoint)
+  let timer: NodeJS.Timeout | undefined
+  const timeout = new Promise<string>((resolve) => {
+    timer = setTimeout(resolve, RESOLVE_TIMEOUT_MS, 'the name server does not answer')
+  })
   try {
-    await guard.check(host, port)
-    return []
+    const why = await Promise.race([guard.check(host, port), timeout])
+    return why === undefined ? [] : [doesNotResolve(host, why)]
   } catch (error) {
-    if (error instanceof StoreDenied)
-      throw new InvalidInput(`egress.URL: ${error.message}`, { field: 'egress.URL' }, error)
+    if (error instanceof StoreDenied) throw wrong(`egress.URL: ${error.message}`, 'egress.URL', error)
     const errno = errnoOf(error)
     if (errno === undefined) throw error
-    return [`${host} does not resolve now (${errno}): pushes fail until it does`]
+    return [doesNotResolve(host, errno)]
+  } finally {
+    clearTimeout(timer)
   }
+}
+
+function doesNotResolve(host: string, why: string): string {
+  return `${host} does not resolve now (${why}): pushes fail until it does`
 }
 
 /** The candidate with the fewest edits to get there, whatever the case. */

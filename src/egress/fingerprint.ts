@@ -17,6 +17,12 @@ export function md5Of(entry: Entry): string | undefined {
   return entry.parts === undefined && /^[0-9a-f]{32}$/.test(entry.etag) ? entry.etag : undefined
 }
 
+/** The SHA-256 of an entry's bytes (base64url) where it is known without reading them: up to one chunk. */
+export function sha256Of({ content }: Entry): string | undefined {
+  if (content.kind === 'inline') return sha256(content.bytes)
+  return content.kind === 'chunk' ? content.sha256.toString('base64url') : undefined
+}
+
 function sha256(data: string | Buffer): string {
   return createHash('sha256').update(data).digest('base64url')
 }

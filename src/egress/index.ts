@@ -1,5 +1,16 @@
+export type { RunRequest } from './by-hand.ts'
 export type { CheckedEgress } from './check.ts'
 export { type Egress, type EgressOptions, openEgress } from './egress.ts'
+export type { EgressError } from './errors.ts'
 export { measureEgress } from './metrics.ts'
-export type { EgressRequest, EgressStatus } from './pushes.ts'
+export type { EgressRequest } from './pushes.ts'
+export {
+  EGRESS_STATES,
+  type EgressAttempt,
+  type EgressInfo,
+  type EgressQuery,
+  type EgressState,
+  type EgressStatus,
+} from './queries.ts'
 export { egressMigrations } from './schema.ts'
+export type { VerifyEvent } from './verify.ts'

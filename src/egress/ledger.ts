@@ -1,6 +1,7 @@
-import type { S3Target } from '../cloud/index.ts'
+import { locationOf, type Target } from '../cloud/index.ts'
 import type { Database, Transaction } from '../kernel/index.ts'
 import type { TreeHash } from '../versioning/index.ts'
+import { Folders } from './folders.ts'
 import { LEDGER_BATCH } from './limits.ts'
 import { compareUtf8, type Known } from './plan.ts'
 
@@ -11,6 +12,8 @@ export interface LedgerEntry {
   readonly size: number
   /** The one that is expected before the push, the store's own after it; null where it can't be known. */
   readonly etag: string | null
+  /** Hex, of the whole content; null where it is not known. */
+  readonly md5: string | null
 }
 
 export interface KnownUpload {
@@ -29,10 +32,18 @@ interface ObjectRow {
   readonly key: string
   readonly pipeline: string
   readonly fingerprint: string
+  readonly size: number
   readonly etag: string | null
+  readonly md5: string | null
   readonly sent: number
   readonly owned: number
+  readonly prefix: number | null
 }
+
+/** Stands for the tree of a target where each commit has a folder of its own. */
+export const FOLDERS = 'folders'
+
+const COLUMNS = 'pipeline, fingerprint, size, etag, md5, sent, owned, prefix'
 
 /**
  * What one pipeline has pushed to one target folder, by whole keys of the bucket: a key belongs to the pipeline that wrote it
@@ -45,6 +56,8 @@ export class Ledger {
   readonly #folder: string
   /** The folder with its slash, or nothing. */
   readonly #prefix: string
+  /** Layout `commit`: the folders of commits. */
+  readonly folders: Folders
 
   private constructor(db: Database, location: number, pipeline: string, folder: string) {
     this.#db = db
@@ -52,10 +65,11 @@ export class Ledger {
     this.#pipeline = pipeline
     this.#folder = folder
     this.#prefix = folder === '' ? '' : `${folder}/`
+    this.folders = new Folders(db, location, pipeline, folder)
   }
 
-  static async open(db: Database, target: S3Target, pipeline: string): Promise<Ledger> {
-    const name = `${target.endpoint ?? 's3:/'}/${target.bucket}`
+  static async open(db: Database, target: Target, pipeline: string): Promise<Ledger> {
+    const name = locationOf(target)
     const location = await db.write(async (tx) => {
       await tx.run('INSERT INTO egress_location (name) VALUES (?) ON CONFLICT (name) DO NOTHING', [name])
       return (await tx.get<{ id: number }>('SELECT id FROM egress_location WHERE name = ?', [name]))!.id
@@ -64,22 +78,25 @@ export class Ledger {
   }
 
   /**
-   * Notes that `root` is on its way. Returns what the target was in step with before, if the ledger differs from that at most by
-   * an earlier try of this very root.
+   * Notes that `root` is on its way, published as `how` says (nothing: as it is). Returns what the target was in step with before,
+   * if that was published in the same way and the ledger differs from it at most by an earlier try of this very root.
    */
-  async begin(tx: Transaction, root: TreeHash): Promise<InStep | undefined> {
+  async begin(tx: Transaction, root: string, how = ''): Promise<InStep | undefined> {
+    const suffix = how === '' ? '' : ` ${how}`
     const where = [this.#location, this.#folder, this.#pipeline]
     await tx.run(
       `INSERT INTO egress_target (location, folder, pipeline, pending_root) VALUES (?, ?, ?, ?)
        ON CONFLICT (location, folder, pipeline) DO UPDATE SET pending_root = excluded.pending_root,
          root = CASE WHEN pending_root IS NULL OR pending_root = excluded.pending_root THEN root END`,
-      [...where, root],
+      [...where, root + suffix],
     )
     const row = await tx.get<{ root: string | null; files: number }>(
       'SELECT root, files FROM egress_target WHERE location = ? AND folder = ? AND pipeline = ?',
       where,
     )
-    return row?.root == null ? undefined : { root: row.root as TreeHash, files: row.files }
+    const [before, ...otherwise] = row?.root?.split(' ') ?? []
+    if (!row || before === undefined || otherwise.join(' ') !== how) return undefined
+    return { root: before as TreeHash, files: row.files }
   }
 
   /** The target is in step with the tree that was on its way. */
@@ -91,17 +108,38 @@ export class Ledger {
     )
   }
 
-  /** All that this pipeline has below its folder, in UTF-8 byte order. Rows may be changed meanwhile. */
-  async *all(): AsyncGenerator<Known> {
+  /** The trees that the folder may hold files of: the one it was in step with last, and the one on its way. */
+  async roots(): Promise<readonly TreeHash[]> {
+    const row = await this.#db.get<{ root: string | null; pending_root: string | null }>(
+      'SELECT root, pending_root FROM egress_target WHERE location = ? AND folder = ? AND pipeline = ?',
+      [this.#location, this.#folder, this.#pipeline],
+    )
+    const roots = [row?.root, row?.pending_root].map((root) => root?.split(' ', 1)[0])
+    return roots.filter((root) => root !== undefined && root !== FOLDERS) as TreeHash[]
+  }
+
+  /**
+   * All that this pipeline has put there through this folder; below one in it, `inside` with a slash at its end. In UTF-8 byte
+   * order. Rows may be changed meanwhile.
+   */
+  async *all(inside = ''): AsyncGenerator<Known> {
+    for await (const { ours, ...known } of this.everything(inside)) if (ours) yield known
+  }
+
+  /** The same with what is not of this target: of other pipelines, or of other targets. */
+  async *everything(inside = ''): AsyncGenerator<Known & { readonly ours: boolean }> {
+    const prefix = this.#prefix + inside
     // '0' is the character after '/': the end of all that begins with the folder.
-    const end = this.#prefix === '' ? '' : `${this.#folder}0`
-    for (let after = this.#prefix; ; ) {
+    const end = prefix === '' ? '' : `${prefix.slice(0, -1)}0`
+    for (let after = prefix; ; ) {
       const rows = await this.#db.all<ObjectRow>(
-        `SELECT key, pipeline, fingerprint, etag, sent, owned FROM egress_object
+        `SELECT key, ${COLUMNS} FROM egress_object
          WHERE location = ? AND key > ? ${end === '' ? '' : 'AND key < ?'} ORDER BY key LIMIT ?`,
         [this.#location, after, ...(end === '' ? [] : [end]), LEDGER_BATCH],
       )
-      for (const row of rows) if (row.pipeline === this.#pipeline) yield this.#known(row)
+      for (const row of rows) {
+        yield { ...this.#known(row), ours: this.#isOurs(row) }
+      }
       const last = rows.at(-1)
       if (!last) return
       after = last.key
@@ -111,9 +149,7 @@ export class Ledger {
   async find(paths: readonly string[]): Promise<ReadonlyMap<string, Known>> {
     const rows = await this.#rowsOf(this.#db, paths)
     return new Map(
-      rows
-        .filter((row) => row.pipeline === this.#pipeline)
-        .map((row) => [row.key.slice(this.#prefix.length), this.#known(row)]),
+      rows.filter((row) => this.#isOurs(row)).map((row) => [row.key.slice(this.#prefix.length), this.#known(row)]),
     )
   }
 
@@ -136,20 +172,29 @@ export class Ledger {
         .sort((a, b) => compareUtf8(a.path, b.path))
     }
     await tx.run(
-      `INSERT INTO egress_object (location, key, pipeline, fingerprint, size, etag, sent, owned)
-       SELECT ?, value ->> 0, ?, value ->> 1, value ->> 2, value ->> 3, 0, 0 FROM json_each(?) WHERE true
-       ON CONFLICT (location, key) DO UPDATE
-         SET fingerprint = excluded.fingerprint, size = excluded.size, etag = excluded.etag, sent = 0`,
-      [this.#location, this.#pipeline, this.#json(entries)],
+      `INSERT INTO egress_object (location, key, pipeline, prefix, fingerprint, size, etag, md5, sent, owned)
+       SELECT ?, value ->> 0, ?, ?, value ->> 1, value ->> 2, value ->> 3, value ->> 4, 0, 0 FROM json_each(?) WHERE true
+       ON CONFLICT (location, key) DO UPDATE SET prefix = excluded.prefix, fingerprint = excluded.fingerprint,
+         size = excluded.size, etag = excluded.etag, md5 = excluded.md5, sent = 0`,
+      [this.#location, this.#pipeline, this.#prefix.length, this.#json(entries)],
     )
+    // Keys of another target of this pipeline's, which lies around this one or in it: it is not in step with its tree any more.
+    const taken = rows
+      .filter((row) => !this.#isOurs(row))
+      .map(({ key, prefix }) => key.slice(0, Math.max(0, (prefix ?? 0) - 1)))
+    if (taken.length > 0) await this.#outOfStep(tx, [...new Set(taken)])
     return []
   }
 
   async sent(tx: Transaction, entries: readonly LedgerEntry[]): Promise<void> {
     await tx.run(
-      `UPDATE egress_object SET sent = 1, owned = 1, etag = new.value ->> 3
+      // Joined in this order, each row is looked up by its key; UPDATE … FROM would read the whole location for each batch.
+      `INSERT INTO egress_object (location, key, pipeline, fingerprint, size, etag, sent, owned)
+       SELECT object.location, object.key, object.pipeline, object.fingerprint, object.size, new.value ->> 3, 1, 1
        FROM json_each(?) AS new
-       WHERE location = ? AND egress_object.key = new.value ->> 0 AND pipeline = ? AND fingerprint = new.value ->> 1`,
+       CROSS JOIN egress_object AS object ON object.location = ? AND object.key = new.value ->> 0
+       WHERE object.pipeline = ? AND object.fingerprint = new.value ->> 1
+       ON CONFLICT (location, key) DO UPDATE SET sent = 1, owned = 1, etag = excluded.etag`,
       [this.#json(entries), this.#location, this.#pipeline],
     )
   }
@@ -159,6 +204,31 @@ export class Ledger {
       `DELETE FROM egress_object WHERE location = ? AND pipeline = ? AND key IN (SELECT value FROM json_each(?))`,
       [this.#location, this.#pipeline, this.#keys(paths)],
     )
+  }
+
+  /**
+   * These are not there as they should be: the next push sends them, whatever it finds. The target is in step with nothing until
+   * then.
+   */
+  async doubt(tx: Transaction, paths: readonly string[]): Promise<void> {
+    await tx.run(
+      `UPDATE egress_object SET sent = 0, fingerprint = '' WHERE location = ? AND pipeline = ? AND key IN (SELECT value FROM json_each(?))`,
+      [this.#location, this.#pipeline, this.#keys(paths)],
+    )
+    await this.folders.doubt(tx, new Set(paths.map((path) => path.split('/', 1)[0]!)))
+    await this.#outOfStep(tx, [this.#folder])
+  }
+
+  async #outOfStep(tx: Transaction, folders: readonly string[]): Promise<void> {
+    await tx.run(
+      `UPDATE egress_target SET root = NULL
+       WHERE location = ? AND pipeline = ? AND folder IN (SELECT value FROM json_each(?))`,
+      [this.#location, this.#pipeline, JSON.stringify(folders)],
+    )
+  }
+
+  #isOurs({ pipeline, prefix }: ObjectRow): boolean {
+    return pipeline === this.#pipeline && (prefix === null || prefix === this.#prefix.length)
   }
 
   async findUpload(path: string): Promise<KnownUpload | undefined> {
@@ -195,7 +265,7 @@ export class Ledger {
 
   async #rowsOf(on: Pick<Database, 'all'>, paths: readonly string[]): Promise<ObjectRow[]> {
     return on.all<ObjectRow>(
-      `SELECT object.key, pipeline, fingerprint, etag, sent, owned FROM json_each(?) AS wanted
+      `SELECT object.key, ${COLUMNS} FROM json_each(?) AS wanted
        CROSS JOIN egress_object AS object ON object.location = ? AND object.key = wanted.value`,
       [this.#keys(paths), this.#location],
     )
@@ -207,7 +277,7 @@ export class Ledger {
 
   #json(entries: readonly LedgerEntry[]): string {
     return JSON.stringify(
-      entries.map(({ path, fingerprint, size, etag }) => [this.#prefix + path, fingerprint, size, etag]),
+      entries.map(({ path, fingerprint, size, etag, md5 }) => [this.#prefix + path, fingerprint, size, etag, md5]),
     )
   }
 
@@ -215,16 +285,18 @@ export class Ledger {
     return {
       path: row.key.slice(this.#prefix.length),
       fingerprint: row.fingerprint,
+      size: row.size,
       sent: row.sent === 1,
       owned: row.owned === 1,
       etag: row.etag ?? undefined,
+      md5: row.md5 ?? undefined,
     }
   }
 }
 
 /** Forgets all that a pipeline has pushed; the objects stay where they are and belong to nobody. */
 export async function releasePipeline(tx: Transaction, pipeline: string): Promise<void> {
-  for (const table of ['egress_object', 'egress_target', 'egress_upload']) {
+  for (const table of ['egress_object', 'egress_target', 'egress_upload', 'egress_folder']) {
     await tx.run(`DELETE FROM ${table} WHERE pipeline = ?`, [pipeline])
   }
 }

@@ -38,3 +38,44 @@ export class Limiter {
     }
   }
 }
+
+/**
+ * Room for parts of files, and the buffers that they are read into: used again, since the collector, which does not see how large
+ * they are, would run all the time for the sake of new ones.
+ */
+export class PartMemory {
+  readonly #room: Limiter
+  readonly #capacity: number
+  #free: Buffer[] = []
+  #inUse = 0
+
+  constructor(capacityBytes: number) {
+    this.#room = new Limiter(capacityBytes)
+    this.#capacity = capacityBytes
+  }
+
+  /** `work` may use the buffer until it resolves. Where it rejects, the buffer is not used again: it may still be on its way. */
+  run<Result>(bytes: number, work: (buffer: Buffer) => Promise<Result>): Promise<Result> {
+    return this.#room.run(bytes, async () => {
+      this.#inUse++
+      try {
+        const buffer = this.#take(bytes)
+        const result = await work(buffer.subarray(0, bytes))
+        this.#free.push(buffer)
+        return result
+      } finally {
+        this.#inUse--
+        if (this.#inUse === 0) this.#free = []
+      }
+    })
+  }
+
+  #take(bytes: number): Buffer {
+    const fitting = this.#free.findIndex((buffer) => buffer.length >= bytes)
+    const [buffer] = fitting < 0 ? [] : this.#free.splice(fitting, 1)
+    // What lies about must not come on top of what is in use.
+    const idle = this.#free.reduce((sum, { length }) => sum + length, 0)
+    if (!buffer && idle + bytes > this.#capacity) this.#free = []
+    return buffer ?? Buffer.allocUnsafeSlow(bytes)
+  }
+}

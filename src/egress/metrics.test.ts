@@ -9,7 +9,7 @@ describe('the metrics of egress', () => {
   it('are bytes that arrived, and pushes by how they ended', async (t) => {
     const metrics = new Metrics(silentLog)
     let db: Parameters<typeof measureEgress>[1] | undefined
-    const meter = measureEgress(metrics, { all: (...call) => db!.all(...call) })
+    const meter = measureEgress(metrics, { all: (...call) => db!.all(...call), get: (...call) => db!.get(...call) })
     const harness = await Harness.open({ meter })
     t.after(() => harness.close())
     db = harness.db
@@ -23,6 +23,9 @@ describe('the metrics of egress', () => {
     assert.match(text, /^sluice_egress_sent_bytes_total 8$/m)
     assert.match(text, /^sluice_egress_pushes_total\{result="success"\} 1$/m)
     assert.match(text, /^sluice_egress_pushes_total\{result="failed"\} 1$/m)
+    assert.match(text, /^sluice_egress_failures_total\{kind="denied"\} 1$/m)
+    assert.match(text, /^sluice_egress_failures_total\{kind="other"\} 0$/m)
+    assert.match(text, /^sluice_egress_bytes_left 0$/m)
     assert.match(text, /^sluice_egress_pushes_unended\{state="running"\} 0$/m)
   })
 })

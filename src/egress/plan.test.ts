@@ -22,9 +22,11 @@ function file(path: string, text: string): FileEntry {
 const row = (path: string, text: string, sent = true): Known => ({
   path,
   fingerprint: fingerprintOf(file(path, text)),
+  size: Buffer.byteLength(text),
   sent,
   owned: sent,
   etag: undefined,
+  md5: undefined,
 })
 
 const sorted = (tree: Tree) => Object.entries(tree).sort(([a], [b]) => compareUtf8(a, b))

@@ -5,18 +5,24 @@ import { fingerprintOf } from './fingerprint.ts'
 export interface Known {
   readonly path: string
   readonly fingerprint: string
+  readonly size: number
   /** The target holds it; else it was only on its way. */
   readonly sent: boolean
   /** It was surely written by us once; else the object there may be somebody else's. */
   readonly owned: boolean
   /** The ETag that ours has, or will have, there. */
   readonly etag: string | undefined
+  /** Hex, of the whole content, where it is known. */
+  readonly md5: string | undefined
 }
 
 export type Step =
-  | { readonly kind: 'upload'; readonly entry: FileEntry; readonly fingerprint: string }
+  /** `known`: what the ledger had on the path; unsent and with this fingerprint, it may have arrived all the same. */
+  | { readonly kind: 'upload'; readonly entry: FileEntry; readonly fingerprint: string; readonly known?: Known }
   | { readonly kind: 'skip'; readonly entry: FileEntry }
   | { readonly kind: 'delete'; readonly known: Known }
+
+export type Upload = Extract<Step, { kind: 'upload' }>
 
 /** A folder marker, as some tools put beside files: it means nothing outside of listings. */
 export function isMarker(entry: { readonly path: string; readonly size: number }): boolean {
@@ -66,10 +72,11 @@ export async function* planChanges(
   }
 }
 
-function stepFor(entry: FileEntry, known: Known | undefined): Step {
+/** What is to be done for a file, by what the ledger knows of its path. */
+export function stepFor(entry: FileEntry, known: Known | undefined): Step {
   const fingerprint = fingerprintOf(entry)
   if (known?.sent && known.fingerprint === fingerprint) return { kind: 'skip', entry }
-  return { kind: 'upload', entry, fingerprint }
+  return { kind: 'upload', entry, fingerprint, ...(known ? { known } : {}) }
 }
 
 async function* withoutMarkers(files: AsyncIterable<FileEntry>): AsyncGenerator<FileEntry> {

@@ -1,259 +1,109 @@
-import type { ObjectStore, RetryPolicy, StoreError } from '../cloud/index.ts'
-import { retrying } from '../cloud/index.ts'
-import { type Database, DomainError, type Transaction } from '../kernel/index.ts'
-import type { Difference, FileEntry, Versioning } from '../versioning/index.ts'
-import { md5Of } from './fingerprint.ts'
-import type { InStep, Ledger, LedgerEntry } from './ledger.ts'
-import { Limiter } from './limiter.ts'
-import { DELETE_BATCH, LEDGER_BATCH, PARALLEL_FILES } from './limits.ts'
-import { PIPELINE_FACT } from './metadata.ts'
-import type { EgressMeter } from './metrics.ts'
-import { inBatches, isMarker, isPublishedLast, type Known, planChanges, planWhole, type Step } from './plan.ts'
-import { type ClaimedPush, type Counts, endPush, renewPush } from './pushes.ts'
-import { Recorder } from './recorder.ts'
-import { type TransferParts, transfer } from './transfer.ts'
+import type { Transaction } from '../kernel/index.ts'
+import { parsePath } from '../versioning/index.ts'
+import { fill, publish } from './fill.ts'
+import type { Folder } from './folders.ts'
+import { FOLDERS } from './ledger.ts'
+import { makeText } from './made.ts'
+import type { Known } from './plan.ts'
+import { type PushParts, PushWork } from './push-work.ts'
+import { type ClaimedPush, type Counts, endPush } from './pushes.ts'
+import { removeAll, withdraw } from './remove.ts'
+import { LATEST_FILE, publishedAs, SUCCESS_FILE } from './settings.ts'
 
-/** What a push works with. */
-export interface PushParts {
-  readonly db: Database
-  readonly versioning: Pick<Versioning, 'content' | 'trees'>
-  readonly store: ObjectStore
-  readonly ledger: Ledger
-  readonly memory: Limiter
-  readonly retry: RetryPolicy
-  readonly random: () => number
-  readonly signal: AbortSignal
-  readonly meter: EgressMeter | undefined
-}
-
-/** A push can't go on; the message is the reason that people see. */
-class PushFailed extends DomainError {
-  readonly code = 'PushFailed'
-}
-
-type Upload = Extract<Step, { kind: 'upload' }>
-
-/**
- * One push: the target comes to hold the files of a tree. Data first, then what is gone from the tree, then `_SUCCESS`; a
- * failure stops before the next of these begins. Every step is planned from tree and ledger anew, so that a push that died goes
- * on by planning again.
- */
+/** One push: the target comes to hold the files of a tree, in the folder itself or in the commit's own. */
 export class Push {
-  readonly #push: ClaimedPush
-  readonly #parts: PushParts
-  readonly #failed = new AbortController()
-  readonly #signal: AbortSignal
-  readonly #counts: { -readonly [Name in keyof Counts]: Counts[Name] } = {
-    filesTotal: 0,
-    filesDone: 0,
-    filesSkipped: 0,
-    filesDeleted: 0,
-    bytesTotal: 0,
-    bytesDone: 0,
-  }
-  readonly renew = (tx: Transaction): Promise<void> => renewPush(tx, this.#push, this.#counts)
+  readonly #work: PushWork
 
   constructor(push: ClaimedPush, parts: PushParts) {
-    this.#push = push
-    this.#parts = parts
-    this.#signal = AbortSignal.any([parts.signal, this.#failed.signal])
+    this.#work = new PushWork(push, parts)
   }
+
+  /** As they are now. */
+  get counts(): Counts {
+    return this.#work.counts
+  }
+
+  readonly renew = (tx: Transaction): Promise<void> => this.#work.renew(tx)
 
   /** Ends the push as a success. Throws PushFailed, StalePush, the signal's reason; StoreError and others where no file is to blame. */
   async run(): Promise<void> {
-    const { db, ledger } = this.#parts
-    const before = await db.write(async (tx) => {
-      await this.renew(tx)
-      return ledger.begin(tx, this.#push.root)
-    })
-    const work = await this.#measure(before)
-    if (work.data > 0) await this.#upload(before, (entry) => !isPublishedLast(entry))
-    if (work.deletes > 0) await this.#delete(before)
-    if (work.last > 0) await this.#upload(before, isPublishedLast)
-    await db.write(async (tx) => {
-      await this.renew(tx)
-      await ledger.end(tx, this.#counts.filesTotal)
-      await endPush(tx, this.#push, { state: 'success' })
+    const { push, parts } = this.#work
+    const files = push.settings.layout === 'commit' ? await this.#runFolder() : await this.#runPlain()
+    await this.#work.write(async (tx) => {
+      await parts.ledger.end(tx, files)
+      await endPush(tx, push, { state: 'success' })
     })
   }
 
-  #plan(before: InStep | undefined, onDifference?: (difference: Difference) => void): AsyncGenerator<Step> {
-    const { versioning, ledger } = this.#parts
-    const { root } = this.#push
-    if (before === undefined) return planWhole(versioning.trees.walk(root), ledger.all())
-    const differences = tapped(versioning.trees.diff(before.root, root), onDifference)
-    return planChanges(differences, (paths) => ledger.find(paths), LEDGER_BATCH)
+  async #runPlain(): Promise<number> {
+    const { push, parts } = this.#work
+    const before = await this.#work.write((tx) => parts.ledger.begin(tx, push.root, publishedAs(push.settings)))
+    const { files } = await fill(this.#work, { base: '', before })
+    // Commits' folders of before, if there were any, are gone with all else that is not in the tree.
+    if (!before) await this.#work.write((tx) => parts.ledger.folders.forgetAll(tx))
+    return files
   }
 
-  /** Counts what is to be done, so that progress has an end in sight. */
-  async #measure(before: InStep | undefined): Promise<{ data: number; last: number; deletes: number }> {
-    const work = { data: 0, last: 0, deletes: 0 }
-    let skipped = 0
-    let filesNow = before?.files ?? 0
-    const steps = this.#plan(before, (difference) => {
-      if (difference.kind !== 'deleted' && !isMarker(difference.after)) filesNow++
-      if (difference.kind !== 'added' && !isMarker(difference.before)) filesNow--
-    })
-    for await (const step of steps) {
-      this.#signal.throwIfAborted()
-      if (step.kind === 'skip') skipped++
-      else if (step.kind === 'delete') work.deletes++
-      else {
-        work[isPublishedLast(step.entry) ? 'last' : 'data']++
-        this.#counts.bytesTotal += step.entry.size
+  /** A folder of the commit's own; when all of it is there, `latest` names it, in one step for every reader. */
+  async #runFolder(): Promise<number> {
+    const { push, parts } = this.#work
+    const { folders } = parts.ledger
+    const how = publishedAs(push.settings)
+    const before = await this.#work.write((tx) => parts.ledger.begin(tx, FOLDERS, how))
+    const base = `${push.commit}/`
+    const newest = await folders.newestWhole(push.commit)
+    await this.#work.write((tx) => folders.begin(tx, push.commit, { seq: push.seq, state: `${push.root} ${how}` }))
+    const twin = newest && `${newest}/`
+    const { files, manifests } = await fill(this.#work, { base, before: undefined, twin })
+    await this.#work.write((tx) => folders.end(tx, push.commit))
+    if (await folders.mayName(push.seq)) {
+      const above = manifests.map(({ entry, pieces }) => ({
+        entry: { ...entry, path: parsePath(entry.path.slice(base.length)) },
+        pieces,
+      }))
+      const latest = await makeText(LATEST_FILE, 'text/plain; charset=utf-8', `${push.commit}\n`)
+      await publish(this.#work, [...above, latest])
+      await this.#work.write((tx) => folders.name(tx, push.commit, push.seq))
+    }
+    await this.#removeOld()
+    if (!before) await removeAll(this.#work, this.#strays())
+    return files
+  }
+
+  /** Folders of more commits than are to be kept; never the one that was just filled, nor the one that `latest` names. */
+  async #removeOld(): Promise<void> {
+    const { push, parts } = this.#work
+    const { keep } = push.settings
+    if (keep === undefined) return
+    let kept = 0
+    for (const folder of await parts.ledger.folders.all()) {
+      if (folder.isLatest || folder.commit === push.commit || kept < keep) {
+        if (folder.whole) kept++
+      } else {
+        await this.#removeFolder(folder)
       }
     }
-    const uploads = work.data + work.last
-    this.#counts.filesTotal = before ? filesNow : uploads + skipped
-    this.#counts.filesSkipped = this.#counts.filesTotal - uploads
-    await this.#parts.db.write(this.renew)
-    return work
   }
 
-  async #upload(before: InStep | undefined, wanted: (entry: FileEntry) => boolean): Promise<void> {
-    const { db, ledger } = this.#parts
-    const recorder = new Recorder(db, ledger, this.renew)
-    const slots = new Limiter(PARALLEL_FILES)
-    const running = new Set<Promise<void>>()
-    const begin = async (step: Upload) => {
-      await slots.enter(1)
-      if (this.#signal.aborted) {
-        slots.leave(1)
-        return
-      }
-      const done: Promise<void> = this.#send(step, recorder)
-        .catch((error: unknown) => this.#failed.abort(error))
-        .finally(() => {
-          slots.leave(1)
-          running.delete(done)
-        })
-      running.add(done)
-    }
-    try {
-      for await (const steps of inBatches(uploadsOf(this.#plan(before), wanted), LEDGER_BATCH)) {
-        this.#signal.throwIfAborted()
-        await this.#intend(steps)
-        for (const step of steps) await begin(step)
-      }
-    } catch (error) {
-      this.#failed.abort(error)
-    }
-    await Promise.all(running)
-    // What has arrived is noted even when the push fails, so that the next one need not send it again.
-    await recorder.flush()
-    this.#signal.throwIfAborted()
+  async #removeFolder({ commit }: Folder): Promise<void> {
+    const { ledger } = this.#work.parts
+    const base = `${commit}/`
+    // Nobody should take for whole what is being deleted.
+    const mark = (await ledger.find([base + SUCCESS_FILE])).get(base + SUCCESS_FILE)
+    if (mark) await withdraw(this.#work, mark)
+    await removeAll(this.#work, ledger.all(base))
+    await this.#work.write((tx) => ledger.folders.forget(tx, commit))
   }
 
-  async #intend(steps: readonly Upload[]): Promise<void> {
-    const { db, ledger } = this.#parts
-    const others = await db.write(async (tx) => {
-      await this.renew(tx)
-      return ledger.intend(tx, steps.map(expected))
-    })
-    const first = others[0]
-    if (first) {
-      throw new PushFailed(
-        `${first.path} at ${this.#push.url} was pushed by pipeline ${first.pipeline}: give each pipeline a target folder of its own`,
-        { paths: others.slice(0, 10).map(({ path }) => path), pipeline: first.pipeline },
-      )
+  /** What is ours at the target and neither in a commit's folder nor asked for: from when it was filled in another way. */
+  async *#strays(): AsyncGenerator<Known> {
+    const { push, parts } = this.#work
+    const folders = new Set((await parts.ledger.folders.all()).map(({ commit }) => commit))
+    const wanted = new Set([LATEST_FILE, ...push.settings.manifests.map(({ path }) => path)])
+    for await (const known of parts.ledger.all()) {
+      const slash = known.path.indexOf('/')
+      if (slash !== -1 && folders.has(known.path.slice(0, slash))) continue
+      if (!wanted.has(known.path)) yield known
     }
   }
-
-  async #send({ entry, fingerprint }: Upload, recorder: Recorder): Promise<void> {
-    const parts: TransferParts = {
-      ...this.#parts,
-      push: this.#push,
-      content: this.#parts.versioning.content,
-      signal: this.#signal,
-      renew: this.renew,
-      onBytes: (bytes) => {
-        this.#counts.bytesDone += bytes
-        this.#parts.meter?.arrived(bytes)
-      },
-    }
-    try {
-      const etag = await transfer(entry, fingerprint, parts)
-      this.#counts.filesDone++
-      recorder.add({ path: entry.path, fingerprint, size: entry.size, etag })
-    } catch (error) {
-      this.#signal.throwIfAborted()
-      throw this.#told(`${entry.path} could not be pushed to ${this.#push.url}`, error)
-    }
-  }
-
-  async #delete(before: InStep | undefined): Promise<void> {
-    for await (const batch of inBatches(deletesOf(this.#plan(before)), DELETE_BATCH)) {
-      this.#signal.throwIfAborted()
-      const ours: string[] = []
-      for (const known of batch) if (await this.#isOurs(known)) ours.push(known.path)
-      await this.#deleteAtTarget(ours)
-      this.#counts.filesDeleted += ours.length
-      await this.#parts.db.write(async (tx) => {
-        await this.renew(tx)
-        await this.#parts.ledger.forget(
-          tx,
-          batch.map(({ path }) => path),
-        )
-      })
-    }
-  }
-
-  /** A key that was on its way when a push died may hold somebody else's object still: only one that looks like ours is deleted. */
-  async #isOurs(known: Known): Promise<boolean> {
-    if (known.owned) return true
-    const info = await this.#again(() => this.#parts.store.head(known.path))
-    if (!info) return false
-    return (
-      info.metadata[PIPELINE_FACT] === this.#push.pipeline || (known.etag !== undefined && info.etag === known.etag)
-    )
-  }
-
-  async #deleteAtTarget(paths: readonly string[]): Promise<void> {
-    let left = paths
-    if (left.length === 0) return
-    try {
-      await this.#again(async () => {
-        const failures = await this.#parts.store.delete(left)
-        left = failures.map(({ key }) => key)
-        // One that can't be helped decides; else one that can be tried again.
-        const worst = failures.find(({ error }) => !error.retryable) ?? failures[0]
-        if (worst) throw worst.error
-      })
-    } catch (error) {
-      this.#signal.throwIfAborted()
-      throw this.#told(`${left[0]} could not be deleted from ${this.#push.url}`, error)
-    }
-  }
-
-  #again<Result>(work: () => Promise<Result>): Promise<Result> {
-    return retrying(work, this.#parts.retry, { random: this.#parts.random, signal: this.#signal })
-  }
-
-  #told(what: string, error: unknown): unknown {
-    if (!(error instanceof DomainError) || error instanceof PushFailed) return error
-    const tries = (error as Partial<StoreError>).retryable ? ` (tried ${this.#parts.retry.attempts} times)` : ''
-    return new PushFailed(`${what}: ${error.message}${tries}`, {}, error)
-  }
-}
-
-async function* tapped<Item>(
-  items: AsyncIterable<Item>,
-  tap: ((item: Item) => void) | undefined,
-): AsyncGenerator<Item> {
-  for await (const item of items) {
-    tap?.(item)
-    yield item
-  }
-}
-
-async function* uploadsOf(steps: AsyncIterable<Step>, wanted: (entry: FileEntry) => boolean): AsyncGenerator<Upload> {
-  for await (const step of steps) if (step.kind === 'upload' && wanted(step.entry)) yield step
-}
-
-async function* deletesOf(steps: AsyncIterable<Step>): AsyncGenerator<Known> {
-  for await (const step of steps) if (step.kind === 'delete') yield step.known
-}
-
-function expected({ entry, fingerprint }: Upload): LedgerEntry {
-  return { path: entry.path, fingerprint, size: entry.size, etag: md5Of(entry) ?? null }
 }

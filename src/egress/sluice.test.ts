@@ -8,7 +8,6 @@ import { createTargetGuard } from '../cloud/target-guard.ts'
 import { parseTargetUrl } from '../cloud/target-url.ts'
 import { startTestServer, type TestServer, testKey } from '../gateway/testing/server.ts'
 import { createLog, MIB, systemClock } from '../kernel/index.ts'
-import { targetOpener } from './targets.ts'
 import { ALLOWED, Harness } from './testing/harness.ts'
 
 /** The driver that is really used, from the URL and the secret to the other server's disk. */
@@ -107,26 +106,5 @@ describe('the log of egress', () => {
     await server.close()
     assert.ok(lines.length >= 6)
     for (const line of lines) assert.ok(!line.includes('canary') && !/Signature=[0-9a-f]/.test(line), line)
-  })
-})
-
-describe('opening a target', () => {
-  it('never uses a secret for another endpoint than its own', async () => {
-    const open = targetOpener({
-      secrets: {
-        open: async (name) => ({
-          name,
-          kind: 's3',
-          accessKeyId: 'id',
-          secretAccessKey: 'secret',
-          endpoint: 'https://minio.corp',
-          createdMs: 0,
-        }),
-      },
-      defaultCredentials: false,
-      openStore: () => assert.fail('opened'),
-    })
-    await assert.rejects(open('s3://other.corp:9000/bucket', 'minio'), /for https:\/\/minio\.corp only/)
-    await assert.rejects(open('s3://bucket', undefined), /SLUICE_EGRESS_DEFAULT_CREDENTIALS/)
   })
 })

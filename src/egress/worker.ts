@@ -1,18 +1,25 @@
 import type { ObjectStore, RetryPolicy } from '../cloud/index.ts'
 import { type Database, DomainError, errorMessage, type Log } from '../kernel/index.ts'
 import type { Versioning } from '../versioning/index.ts'
+import type { TargetLanes } from './lanes.ts'
 import { Ledger } from './ledger.ts'
-import { Limiter } from './limiter.ts'
-import { MAX_PUSHES, PART_MEMORY_BYTES, RENEW_EVERY_MS, TICK_MS } from './limits.ts'
+import { PartMemory } from './limiter.ts'
+import { MAX_PUSHES, PART_MEMORY_BYTES, PROGRESS_EVERY_MS, RENEW_EVERY_MS, TICK_MS } from './limits.ts'
 import type { EgressMeter } from './metrics.ts'
+import { placeOf } from './place.ts'
+import { Rate } from './progress.ts'
 import { Push } from './push.ts'
 import { type ClaimedPush, claimPush, endPush, giveBackPush, releaseDeadLeases, StalePush } from './pushes.ts'
+import type { LivePush } from './queries.ts'
+import { releaseGone } from './release.ts'
 import type { OpenTarget } from './targets.ts'
 
 export interface WorkerParts {
   readonly db: Database
-  readonly versioning: Pick<Versioning, 'content' | 'trees'>
+  readonly versioning: Pick<Versioning, 'content' | 'trees' | 'listRepos'>
   readonly openTarget: OpenTarget
+  /** What all pushes of this process share of the targets. */
+  readonly lanes: TargetLanes
   readonly retry: RetryPolicy
   readonly random: () => number
   readonly log: Log
@@ -24,12 +31,29 @@ export interface WorkerParts {
 /** Why a running push was told to stop. */
 class Stopping extends Error {}
 class Cancelled extends Error {}
+/** It is for another place than it was thought to be, and waits for its turn there. */
+class Elsewhere extends Error {
+  readonly place: string
+  constructor(place: string) {
+    super('elsewhere')
+    this.place = place
+  }
+}
+
+interface Running {
+  readonly push: ClaimedPush
+  readonly stop: AbortController
+  readonly rate: Rate
+  /** Set once it has begun. */
+  work: Push | undefined
+  done: Promise<void>
+}
 
 /** Claims pushes and runs them, a few at once; woken up by requests, and now and then by itself. */
 export class Worker {
   readonly #parts: WorkerParts
-  readonly #memory = new Limiter(PART_MEMORY_BYTES)
-  readonly #running = new Map<string, { pipeline: string; stop: AbortController; done: Promise<void> }>()
+  readonly #memory = new PartMemory(PART_MEMORY_BYTES)
+  readonly #running = new Map<string, Running>()
   #tick: NodeJS.Timeout | undefined
   #claiming: Promise<void> | undefined
   #wokenMeanwhile = false
@@ -74,32 +98,45 @@ export class Worker {
   }
 
   /** The push's row says already that it was cancelled. */
-  interrupt(job: string): void {
-    this.#running.get(job)?.stop.abort(new Cancelled('cancelled'))
+  interrupt(id: string): void {
+    this.#running.get(id)?.stop.abort(new Cancelled('cancelled'))
+  }
+
+  /** What is known of a push that runs here. */
+  live(id: string): LivePush | undefined {
+    const running = this.#running.get(id)
+    return running?.work && { counts: { ...running.work.counts }, speed: running.rate.speed }
   }
 
   async #claimAll(): Promise<void> {
     while (!this.#stopped && this.#running.size < MAX_PUSHES) {
-      const busy = [...this.#running.values()].map(({ pipeline }) => pipeline)
-      const push = await claimPush(this.#parts.db, busy)
+      const busy = [...this.#running.values()].map(({ push }) => push)
+      const push = await claimPush(this.#parts.db, busy, this.#parts.onEnd)
       if (!push) return
-      const stop = new AbortController()
-      const done = this.#run(push, stop).finally(() => {
-        this.#running.delete(push.job)
+      const running: Running = {
+        push,
+        stop: new AbortController(),
+        rate: new Rate(),
+        work: undefined,
+        done: Promise.resolve(),
+      }
+      this.#running.set(push.id, running)
+      running.done = this.#run(running).finally(() => {
+        this.#running.delete(push.id)
         this.#parts.onEnd()
         this.wake()
       })
-      this.#running.set(push.job, { pipeline: push.pipeline, stop, done })
     }
   }
 
   /** Never throws: whatever happens ends in the push's row, or in the log if even that is not possible. */
-  async #run(push: ClaimedPush, stop: AbortController): Promise<void> {
+  async #run(running: Running): Promise<void> {
     const { db, log } = this.#parts
-    const about = { job: push.job, pipeline: push.pipeline, url: push.url, attempt: push.attempt }
+    const { push } = running
+    const about = { egress: push.id, owner: push.pipeline, url: push.url, attempt: push.attempt }
     log.info(about, 'egress begins')
     try {
-      await this.#push(push, stop)
+      await this.#push(running)
       log.info(about, 'egress ended')
       this.#parts.meter?.ended('success')
     } catch (error) {
@@ -109,8 +146,12 @@ export class Worker {
           await db.write((tx) => giveBackPush(tx, push))
           return
         }
+        if (error instanceof Elsewhere) {
+          await db.write((tx) => giveBackPush(tx, push, error.place))
+          return
+        }
         log.warn({ ...about, err: error }, 'egress failed')
-        this.#parts.meter?.ended('failed')
+        this.#parts.meter?.ended('failed', error)
         await db.write((tx) => endPush(tx, push, { state: 'failed', reason: reasonOf(error) }))
       } catch (second) {
         // Its lease will run out, and the push be taken up again.
@@ -119,30 +160,71 @@ export class Worker {
     }
   }
 
-  async #push(push: ClaimedPush, stop: AbortController): Promise<void> {
-    const { db, openTarget, retry, random, versioning, log, meter } = this.#parts
+  async #push(running: Running): Promise<void> {
+    const { db, openTarget, versioning, lanes, log } = this.#parts
+    const { push } = running
+    await releaseGone(db, versioning, push.pipeline)
     const { store, target } = await openTarget(push.url, push.secret)
+    const { lane, leave } = lanes.enter(target)
     try {
+      const place = placeOf(target)
+      if (place !== push.place) throw new Elsewhere(place)
       const ledger = await Ledger.open(db, target, push.pipeline)
-      const signal = stop.signal
-      const run = new Push(push, { db, versioning, store, ledger, memory: this.#memory, retry, random, signal, meter })
-      const renewal = setInterval(() => {
-        db.write(run.renew).catch((error: unknown) => stop.abort(error))
-      }, RENEW_EVERY_MS)
-      // Told to stop, it has no more to keep.
-      signal.addEventListener('abort', () => clearInterval(renewal), { once: true })
+      const throttle = lanes.throttle(push.settings.bandwidth)
+      const { stop } = running
+      const work = new Push(push, {
+        ...this.#parts,
+        store,
+        target,
+        ledger,
+        memory: this.#memory,
+        lane,
+        throttle,
+        signal: stop.signal,
+      })
+      running.work = work
       let goesOn = false
       try {
-        await run.run()
+        await this.#watched(running, work, () => work.run())
       } catch (error) {
         goesOn = error instanceof Stopping || error instanceof StalePush
         throw error
       } finally {
-        clearInterval(renewal)
         if (!goesOn) await this.#clearUploads(store, ledger, log)
       }
     } finally {
+      leave()
       await store.close()
+    }
+  }
+
+  /** While it works, its lease is renewed, and its counters are kept as often as people look: not for each file. */
+  async #watched({ rate, stop }: Running, work: Push, run: () => Promise<void>): Promise<void> {
+    let keptMs = performance.now()
+    let kept = ''
+    let keeping = false
+    const look = setInterval(() => {
+      const nowMs = performance.now()
+      rate.add(nowMs, work.counts)
+      const counts = JSON.stringify(work.counts)
+      if (keeping || (counts === kept && nowMs - keptMs < RENEW_EVERY_MS)) return
+      keeping = true
+      keptMs = nowMs
+      kept = counts
+      this.#parts.db
+        .write(work.renew)
+        .catch((error: unknown) => stop.abort(error))
+        .finally(() => {
+          keeping = false
+        })
+    }, PROGRESS_EVERY_MS)
+    // Told to stop, it has no more to keep.
+    stop.signal.addEventListener('abort', () => clearInterval(look), { once: true })
+    rate.add(keptMs, work.counts)
+    try {
+      await run()
+    } finally {
+      clearInterval(look)
     }
   }
 

@@ -26,3 +26,18 @@ it('keeps those without a key out of everything where public access is blocked',
   assert.equal(read({ SLUICE_BLOCK_PUBLIC_ACCESS: 'on' }).anonymous, false)
   assert.throws(() => read({ SLUICE_BLOCK_PUBLIC_ACCESS: 'yes' }), InvalidConfig)
 })
+
+it('takes a bandwidth with a unit, and refuses one that nothing could be sent with', () => {
+  assert.equal(read({}).egressBandwidth, undefined)
+  for (const [text, bytes] of [
+    ['50MB', 50e6],
+    ['100 MiB', 100 * 2 ** 20],
+    ['1.5GiB', 1.5 * 2 ** 30],
+    ['20000', 20_000],
+  ] as const) {
+    assert.equal(read({ SLUICE_EGRESS_BANDWIDTH: text }).egressBandwidth, bytes)
+  }
+  for (const wrong of ['0', '-1', '9999', '10 apples', 'MB', '1e9', '50MB/s', '99999999999999TB']) {
+    assert.throws(() => read({ SLUICE_EGRESS_BANDWIDTH: wrong }), /at least 10000.*50MB, 100MiB/, wrong)
+  }
+})

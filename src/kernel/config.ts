@@ -1,6 +1,8 @@
 import { availableParallelism } from 'node:os'
 import { resolve } from 'node:path'
+import { BYTE_SIZE_FORM, parseByteSize } from './byte-size.ts'
 import { InvalidConfig } from './errors.ts'
+import { MIN_EGRESS_BANDWIDTH } from './limits.ts'
 
 /** Everything that can be set from outside, validated and frozen. Nothing else reads `process.env`. */
 export interface Config {
@@ -24,6 +26,8 @@ export interface Config {
   readonly allowTargets: readonly string[]
   /** Egress without a named secret uses the host's own cloud identity. */
   readonly egressDefaultCredentials: boolean
+  /** Bytes per second that all pushes together may send; undefined: no limit. */
+  readonly egressBandwidth: number | undefined
   /** Certificate and key of both ports, as absolute paths; undefined: they speak http. */
   readonly tls: { readonly certFile: string; readonly keyFile: string } | undefined
   readonly batch: BatchConfig
@@ -126,6 +130,15 @@ export function readConfig(env: Environment, defaults: { cpus: number; folder: s
     sandboxPaths: list('SLUICE_SANDBOX_PATHS', ':').map((path) => resolve(path)),
     allowTargets: list('SLUICE_ALLOW_TARGETS', ','),
     egressDefaultCredentials: oneOf('SLUICE_EGRESS_DEFAULT_CREDENTIALS', 'off', ['on', 'off']) === 'on',
+    egressBandwidth: read<number | undefined>(
+      'SLUICE_EGRESS_BANDWIDTH',
+      undefined,
+      (v) => {
+        const bytes = parseByteSize(v)
+        return bytes !== undefined && bytes >= MIN_EGRESS_BANDWIDTH ? bytes : undefined
+      },
+      `bytes per second, at least ${MIN_EGRESS_BANDWIDTH}: ${BYTE_SIZE_FORM}`,
+    ),
     tls: readTls(text('SLUICE_TLS_CERT', ''), text('SLUICE_TLS_KEY', ''), { folder: defaults.folder, problems }),
     batch: {
       idleMs: bounded('SLUICE_BATCH_IDLE_MS', 2_000, BATCH_BOUNDS.idleMs),

@@ -1,5 +1,6 @@
 export * from './access/index.ts'
 export { type AccessLog, noAccessLog, openAccessLog } from './access-log.ts'
+export { BYTE_SIZE_FORM, parseByteSize } from './byte-size.ts'
 export { type CliConfig, cliConfigOfProcess, type KeyPair, readCliConfig } from './cli-config.ts'
 export { type Clock, systemClock } from './clock.ts'
 export {

@@ -9,6 +9,7 @@ export type PipelinesError =
   | DatumNotFound
   | AmbiguousJob
   | StaleAttempt
+  | RetryRefused
 
 /** A pipeline spec that can't be used; `data.problems` lists every fault found, not only the first. */
 export class InvalidSpec extends DomainError {
@@ -66,4 +67,9 @@ export class StaleAttempt extends DomainError {
   constructor(job: string) {
     super(`job ${job} has been taken up by somebody else, or has ended`, { job })
   }
+}
+
+/** The job's egress is not retried; the message says why and what to do instead. */
+export class RetryRefused extends DomainError {
+  readonly code = 'RetryRefused'
 }

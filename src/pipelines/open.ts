@@ -11,7 +11,7 @@ import {
 } from '../kernel/index.ts'
 import { type BranchAddress, InUse, RepoNotFound, type Versioning } from '../versioning/index.ts'
 import { findCode } from './code/index.ts'
-import { Engine, type EngineContext, ensureJobs, failDownstream, Pool } from './engine/index.ts'
+import { Engine, type EngineContext, ensureJobs, failDownstream, Pool, reviveJob } from './engine/index.ts'
 import { InvalidSpec, PipelineExists, PipelineNotFound } from './errors.ts'
 import { readLogs } from './log-query.ts'
 import { LogFiles } from './logs/index.ts'
@@ -111,9 +111,9 @@ class PipelinesFloor implements Pipelines {
     if (existing && !options.update) throw new PipelineExists(spec.name)
     if (!existing && options.update) throw new PipelineNotFound(spec.name)
     const code = await findCode(spec.transform, this.#context.config.dataFolder)
-    const target = await this.#checkEgress(spec)
+    const egress = await this.#checkEgress(spec)
     const row = await this.#context.db.write((tx) =>
-      this.#save(tx, spec, { ...options, outputIsNew: plan.outputIsNew, ...(target && { target }) }),
+      this.#save(tx, spec, { ...options, outputIsNew: plan.outputIsNew, ...(egress && { target: egress.target }) }),
     )
     this.#engine.wake()
     return {
@@ -123,7 +123,7 @@ class PipelinesFloor implements Pipelines {
         ...this.#runnerNotes(spec),
         ...code.notes,
         ...code.problems.map((text) => `jobs will fail until this is put right: ${text}`),
-        ...(target?.notes ?? []),
+        ...(egress?.notes ?? []),
       ],
     }
   }
@@ -142,10 +142,11 @@ class PipelinesFloor implements Pipelines {
     return { output: spec.name, outputIsNew, inputs, ...(privileged === undefined ? {} : { privileged }) }
   }
 
-  async #checkEgress(spec: Spec): Promise<(EgressTarget & { readonly notes: readonly string[] }) | undefined> {
+  async #checkEgress(spec: Spec): Promise<{ target: EgressTarget; notes: readonly string[] } | undefined> {
     if (spec.egress === undefined) return undefined
     try {
-      return await this.#context.egress.check(spec.egress)
+      const { notes, ...target } = await this.#context.egress.check(spec.egress)
+      return { target, notes }
     } catch (error) {
       if (error instanceof InvalidInput) throw new InvalidSpec([`\`egress\`: ${error.message}`])
       throw error
@@ -194,7 +195,7 @@ class PipelinesFloor implements Pipelines {
       spec: specToJson(spec),
       generation,
       nowMs: clock.now(),
-      ...(target && { egress: { url: target.url, ...(target.secret !== undefined && { secret: target.secret }) } }),
+      ...(target && { egress: target }),
       ...(options.author !== undefined && { author: options.author }),
       ...(options.confined !== undefined && { confined: options.confined }),
     })
@@ -289,6 +290,13 @@ class PipelinesFloor implements Pipelines {
       await this.#engine.giveUp([job.id])
     }
     return this.#jobs.info(job.id)
+  }
+
+  async retryEgress(idOrPrefix: string): Promise<JobInfo> {
+    const { id } = await this.#jobs.find(idOrPrefix)
+    await reviveJob(this.#context, id)
+    this.#engine.wake()
+    return this.#jobs.info(id)
   }
 
   async listDatums(job: string, query: { limit?: number; after?: string } = {}): Promise<readonly DatumInfo[]> {

@@ -139,6 +139,12 @@ export interface Pipelines {
   listJobs(query?: { pipeline?: string; limit?: number; outputCommit?: string }): Promise<readonly JobInfo[]>
   getJob(idOrPrefix: string): Promise<JobInfo>
   killJob(idOrPrefix: string): Promise<JobInfo>
+  /**
+   * Revives a job that failed because its output could not be pushed: its output commit, and what was unrunnable only because of it,
+   * are open again, and the push goes on from where it was. Throws RetryRefused where that would turn the target back, or where there
+   * is nothing to retry; JobNotFound, AmbiguousJob.
+   */
+  retryEgress(idOrPrefix: string): Promise<JobInfo>
   listDatums(job: string, query?: { limit?: number; after?: string }): Promise<readonly DatumInfo[]>
   getDatum(job: string, datum: string): Promise<DatumInfo>
   logs(query: LogQuery): AsyncIterable<LogLine>
@@ -151,7 +157,9 @@ export interface Pipelines {
 
 /** How far the push of a job's output is. */
 export interface EgressStatus {
+  readonly id: string
   readonly url: string
+  readonly secret?: string
   readonly state: 'waiting' | 'running' | 'success' | 'failed'
   readonly filesTotal: number
   readonly filesDone: number
@@ -161,6 +169,10 @@ export interface EgressStatus {
   readonly bytesDone: number
   readonly attempts: number
   readonly reason?: string
+  readonly startedMs?: number
+  readonly endedMs?: number
+  readonly bytesPerSecond?: number
+  readonly secondsLeft?: number
 }
 
 /**
@@ -168,12 +180,18 @@ export interface EgressStatus {
  * meet through the rows behind these calls.
  */
 export interface EgressPort {
-  /** Parses and normalises a spec's `egress` field. Throws InvalidInput that names what is wrong (gs:// and wasb:// come later). */
-  check(egress: unknown): Promise<{ readonly url: string; readonly secret?: string; readonly notes: readonly string[] }>
+  /** Parses and normalises a spec's `egress` field; `settings` is JSON. Throws InvalidInput that names what is wrong. */
+  check(egress: unknown): Promise<{
+    readonly url: string
+    readonly secret?: string
+    readonly settings?: unknown
+    readonly notes: readonly string[]
+  }>
   /** Queues the push of a job's output tree; in the transaction that makes the job `egressing`. Asked again for a job: no effect. */
   request(
     tx: Transaction,
     input: {
+      id: string
       job: string
       pipeline: string
       repo: RepoName
@@ -181,12 +199,16 @@ export interface EgressPort {
       root: TreeHash
       url: string
       secret?: string
+      /** What `check` gave for this version of the spec; undefined: it was made before there were any. */
+      settings: unknown
       provenance: readonly CommitRef[]
     },
   ): Promise<void>
   status(job: string): Promise<EgressStatus | undefined>
   /** Gives a queued or running push up. */
   cancel(tx: Transaction, job: string): Promise<void>
+  /** Lets a push that failed wait for its turn again. Throws if it has not failed. */
+  requeue(tx: Transaction, job: string): Promise<void>
   /** The pipeline is gone: what it pushed stays at its targets, and other pipelines may push there. */
   release(tx: Transaction, pipeline: string): Promise<void>
   /** Wakes somebody up when a push has ended; carries nothing and may be missed. */

@@ -44,6 +44,12 @@ export interface Derived {
   finish(tx: Transaction, commit: CommitId, root: TreeHash): Promise<void>
   /** Fails it, and every open commit downstream as unrunnable. Returns those. Nothing happens if it is not open any more. */
   fail(tx: Transaction, commit: CommitId, failure: CommitFailure): Promise<readonly CommitRef[]>
+  /**
+   * Opens a failed output commit again: its tree is there, and what stood in its way is out of it. What failed only because of it is
+   * open again too; where a branch downstream has gone on since, a further commit is opened on it. `newer`: nothing happened, since a
+   * later commit of the branch ended well or is on its way. Throws BranchMoved if it has not failed, or its branch is no pipeline's.
+   */
+  revive(tx: Transaction, commit: CommitId): Promise<Revival>
   /** Stores files (content durable and published, tree nodes written) as the tree of one datum. */
   storeOutput(files: readonly OutputFile[], origin: Origin): Promise<DatumOutput>
   /**
@@ -62,6 +68,11 @@ export interface Derived {
       }
   >
 }
+
+/** What came of opening a failed output commit again; `commits`: those that are open again, itself first. */
+export type Revival =
+  | { readonly kind: 'revived'; readonly commits: readonly CommitRef[] }
+  | { readonly kind: 'newer'; readonly commit: CommitId; readonly state: 'open' | 'sealed' | 'finished' }
 
 /** A commit that a pipeline has yet to compute. */
 export interface OpenOutput {

@@ -2,6 +2,7 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { cloudMigrations, openSecretStore } from '../../cloud/index.ts'
+import { egressMigrations, openEgress } from '../../egress/index.ts'
 import {
   accessMigrations,
   type Config,
@@ -38,6 +39,7 @@ const noEgress: EgressPort = {
   request: async () => {},
   status: async () => undefined,
   cancel: async () => {},
+  requeue: async () => {},
   release: async () => {},
   onChange: () => () => {},
 }
@@ -51,7 +53,7 @@ export async function openStack(wanted: { idleMs?: number } = {}): Promise<Stack
   const clock = systemClock
   const databaseFile = join(folder, 'sluice.db')
   const db: Database = await openSqlite({ file: databaseFile, log })
-  await migrate(db, [accessMigrations, versioningMigrations, pipelineMigrations, cloudMigrations])
+  await migrate(db, [accessMigrations, versioningMigrations, pipelineMigrations, cloudMigrations, egressMigrations])
   const onFatal = (error: Error) => {
     throw error
   }
@@ -60,12 +62,15 @@ export async function openStack(wanted: { idleMs?: number } = {}): Promise<Stack
   const box = await openSecretBox(folder)
   const secrets = openSecretStore({ db, box, clock })
   const users = await openUsers({ db, box, rootKey: testKey, roles: versioning.roles, clock })
+  // What is asked for by hand waits: nothing runs it here.
+  const egress = openEgress({ db, versioning, secrets, config, clock, log })
   const scratchFolder = join(folder, 'scratch')
   const pipelines = await openPipelines({ db, versioning, egress: noEgress, config, clock, log, scratchFolder })
   await pipelines.startEngine()
   const options: ApiOptions = {
     versioning,
     pipelines,
+    egress,
     secrets,
     users,
     keys: users,

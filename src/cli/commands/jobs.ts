@@ -2,6 +2,7 @@ import { setTimeout as pause } from 'node:timers/promises'
 import type { Command } from 'commander'
 import type { DatumJson, JobJson, LogLineJson } from '../../api/contract.ts'
 import { apiPath, queryString } from '../client.ts'
+import { describeProgress } from '../egress-progress.ts'
 import { CliError, UsageError } from '../errors.ts'
 import { ago, between, details, humanSize, shorten } from '../format.ts'
 import { type JsonOption, print, printJson, printList, type Session, withJson } from '../session.ts'
@@ -158,9 +159,11 @@ function describeJob(job: JobJson, nowMs: number): [string, string][] {
   )
   const { egress } = job
   if (egress) {
-    pairs.push(['Egress', `${egress.state} to ${egress.url}`])
-    const files = `${egress.filesDone} of ${egress.filesTotal} file(s) pushed, ${egress.filesSkipped} unchanged, ${egress.filesDeleted} deleted`
-    pairs.push(['Pushed', `${files}; ${humanSize(egress.bytesDone)} of ${humanSize(egress.bytesTotal)}`])
+    pairs.push([
+      'Egress',
+      `${egress.state} to ${egress.url}, ${egress.attempts === 1 ? '1 try' : `${egress.attempts} tries`} (sluice egress inspect ${egress.id})`,
+    ])
+    pairs.push(['Pushed', describeProgress(egress)])
     if (egress.reason !== undefined) pairs.push(['Egress reason', egress.reason])
   }
   return pairs

@@ -1,73 +1,11 @@
 import type { Command } from 'commander'
-import type { SecretJson, VersionJson } from '../../api/contract.ts'
+import type { VersionJson } from '../../api/contract.ts'
 import { errorMessage, rootKeyFile } from '../../kernel/index.ts'
-import { apiPath } from '../client.ts'
 import { findRootKey, findServer } from '../credentials.ts'
 import { CliError } from '../errors.ts'
-import { ago, details, shellWord } from '../format.ts'
+import { shellWord } from '../format.ts'
 import { writeProfile } from '../profile.ts'
-import { readHidden } from '../prompt.ts'
-import { type JsonOption, note, print, printJson, printList, type Session, withJson } from '../session.ts'
-
-interface SecretOptions {
-  readonly accessKey: string
-  readonly secretKey?: string
-  readonly endpoint?: string
-  readonly region?: string
-}
-
-export function addSecretCommands(program: Command, session: Session): void {
-  const secret = program.command('secret').description('credentials of egress targets, by name')
-  secret
-    .command('create <name>')
-    .description('keep credentials under a name; the secret key is never shown again')
-    .requiredOption('--access-key <id>', 'access key id')
-    .option(
-      '--secret-key <key>',
-      'secret access key; left out or -, it is read from standard input (and from no history)',
-    )
-    .option('--endpoint <url>', 'URL of the S3 endpoint, if it is not AWS')
-    .option('--region <region>', 'region that requests are signed for')
-    .action(async (name: string, { accessKey, secretKey = '-', endpoint, region }: SecretOptions) => {
-      const api = await session.api()
-      const secretAccessKey = secretKey === '-' ? await readHidden(session, 'Secret access key: ') : secretKey
-      if (secretAccessKey === '') throw new CliError('the secret key is empty: type it, or pipe it in')
-      const optional = { ...(endpoint !== undefined && { endpoint }), ...(region !== undefined && { region }) }
-      await api.post('/v1/secrets', { name, accessKeyId: accessKey, secretAccessKey, ...optional })
-    })
-  withJson(secret.command('list').description('list the secrets')).action(async (options: JsonOption) => {
-    const secrets = await (await session.api()).get<SecretJson[]>('/v1/secrets')
-    printList(session, options, secrets, [
-      ['NAME', (item) => item.name],
-      ['ACCESS KEY', (item) => item.accessKeyId],
-      ['ENDPOINT', (item) => item.endpoint ?? '<none>'],
-      ['REGION', (item) => item.region ?? '<none>'],
-      ['CREATED', (item) => ago(item.created, session.now())],
-    ])
-  })
-  withJson(secret.command('inspect <name>').description('show a secret, without its secret key')).action(
-    async (name: string, options: JsonOption) => {
-      const found = await (await session.api()).get<SecretJson>(apiPath`/v1/secrets/${name}`)
-      if (options.json) return printJson(session, found)
-      print(
-        session,
-        details([
-          ['Name', found.name],
-          ['Access key', found.accessKeyId],
-          ['Endpoint', found.endpoint ?? '<none>'],
-          ['Region', found.region ?? '<none>'],
-          ['Created', ago(found.created, session.now())],
-        ]),
-      )
-    },
-  )
-  secret
-    .command('delete <name>')
-    .description('delete a secret')
-    .action(async (name: string) => {
-      await (await session.api()).delete(apiPath`/v1/secrets/${name}`)
-    })
-}
+import { type JsonOption, note, print, printJson, type Session, withJson } from '../session.ts'
 
 export function addEnvCommand(program: Command, session: Session): void {
   withJson(program.command('env'))

@@ -6,6 +6,7 @@ import { buffer } from 'node:stream/consumers'
 import { after, describe, it } from 'node:test'
 import fc from 'fast-check'
 import { Corrupt, systemClock } from '../../kernel/index.ts'
+import { md5Hex, multipartEtag } from '../body.ts'
 import { objectStoreContract } from '../contract.ts'
 import { StoreRejected } from '../object-store.ts'
 import { openFileStore } from './file-store.ts'
@@ -61,6 +62,34 @@ describe('the file driver', () => {
         }
       }),
     )
+  })
+})
+
+describe('writes of one file under a condition', () => {
+  it('see what other writers do, through whichever store of the process', async () => {
+    const [one, other] = [await open('shared'), await open('shared')]
+    for (let turn = 0; turn < 25; turn++) {
+      const { etag } = await one.put('k', Buffer.from(`before ${turn}`), `before ${turn}`.length)
+      const outcomes = await Promise.allSettled([
+        one.put('k', Buffer.from(`mine ${turn}`), `mine ${turn}`.length, { only: { etag } }),
+        other.put('k', Buffer.from(`other ${turn}`), `other ${turn}`.length, { only: { etag } }),
+        other.delete(['k']),
+      ])
+      const wins = outcomes.slice(0, 2).filter(({ status }) => status === 'fulfilled').length
+      // The deletion came before both, or one of them before the other and it.
+      assert.ok(wins <= 1)
+      await one.delete(['k'])
+    }
+  })
+
+  it('say the MD5 of the whole, also of what came in parts', async () => {
+    const store = await open('parts')
+    const upload = await store.createUpload('k', { size: 6, partBytes: 5 * 1024 * 1024 })
+    const parts = [await upload.putPart(1, Buffer.from('abc')), await upload.putPart(2, Buffer.from('def'))]
+    const info = await upload.complete(parts)
+    assert.equal(info.etag, multipartEtag([md5Hex(Buffer.from('abc')), md5Hex(Buffer.from('def'))]))
+    assert.equal(info.md5, md5Hex(Buffer.from('abcdef')))
+    assert.equal((await store.head('k'))?.md5, info.md5)
   })
 })
 

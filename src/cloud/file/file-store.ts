@@ -26,6 +26,7 @@ import { translate, translated } from './errors.ts'
 import { createFileUpload, openFileUpload } from './file-uploads.ts'
 import { keyToPath, TEMPORARY_FOLDER, UPLOADS_FOLDER } from './keys.ts'
 import { encodeFooter, type ObjectFooter, openObjectFile } from './object-file.ts'
+import { inTurn } from './turns.ts'
 import { walkKeys } from './walk.ts'
 
 /** What a crash left behind goes after this; no put takes longer. */
@@ -34,7 +35,9 @@ const READ_BUFFER_BYTES = 256 * 1024
 
 /**
  * A folder as an object store; made where it is missing. Objects are files of their own with names that keep the key (see
- * `keys.ts`), so that the folder can be moved and copied, but it is written by this driver alone.
+ * `keys.ts`), so that the folder can be moved and copied, but it is written by this driver alone, and by one process at a time:
+ * what `only: { etag }` compares is compared and replaced in a queue of the key, which other processes do not stand in. (`absent`
+ * is decided by the file system itself.)
  */
 export async function openFileStore(folder: string, { clock }: { clock: Clock }): Promise<ObjectStore> {
   return translated(async () => {
@@ -87,12 +90,17 @@ class FileStore implements ObjectStore {
           const sink = async (chunks: AsyncIterable<Buffer>) => {
             for await (const chunk of chunks) await handle.appendFile(chunk)
           }
-          await pipeline(body, measured, sink, options.signal ? { signal: options.signal } : {})
+          await pipeline(body, measured, sink, options.signal ? { signal: options.signal } : {}).catch(
+            (error: unknown) => {
+              options.signal?.throwIfAborted()
+              throw error
+            },
+          )
           const md5 = measured.md5()
           if (options.md5 !== undefined && options.md5 !== md5) {
             throw new StoreRejected('the body does not match its MD5', { expected: options.md5, got: md5 })
           }
-          const footer = footerOf(size, etag ?? md5, options)
+          const footer = footerOf(size, etag ?? md5, md5, options)
           await handle.appendFile(encodeFooter(footer))
           await handle.sync()
           return footer
@@ -155,7 +163,7 @@ class FileStore implements ObjectStore {
     for (const key of keys) {
       try {
         checkKey(key)
-        await unpublish(this.#root, keyToPath(key))
+        await this.#alone(key, () => unpublish(this.#root, keyToPath(key)))
       } catch (error) {
         const translatedError = translate(error)
         if (translatedError instanceof ObjectNotFound) continue
@@ -211,7 +219,10 @@ class FileStore implements ObjectStore {
     try {
       const footer = await fill(temporary)
       const { mtimeMs } = await stat(temporary)
-      await publish(temporary, this.#root, keyToPath(key), only === 'absent' ? 'absent' : undefined)
+      await this.#alone(key, async () => {
+        if (typeof only === 'object') await this.#expect(key, only.etag)
+        await publish(temporary, this.#root, keyToPath(key), only === 'absent' ? 'absent' : undefined)
+      })
       return infoOf(key, footer, Math.trunc(mtimeMs))
     } catch (error) {
       await rm(temporary, { force: true })
@@ -221,12 +232,28 @@ class FileStore implements ObjectStore {
       throw error
     }
   }
+
+  /** Throws StorePreconditionFailed unless the object has this ETag now. */
+  async #expect(key: string, etag: string): Promise<void> {
+    const found = await this.head(key)
+    if (found?.etag === etag) return
+    throw new StorePreconditionFailed(
+      found ? 'the object has changed' : 'there is no such object',
+      found ? { key, expected: etag, found: found.etag } : { key, expected: etag },
+    )
+  }
+
+  /** Whatever makes the object another one waits for its turn, so that nothing comes between a comparison and its write. */
+  #alone<Result>(key: string, work: () => Promise<Result>): Promise<Result> {
+    return inTurn(join(this.#root, ...keyToPath(key)), work)
+  }
 }
 
-function footerOf(size: number, etag: string, options: PutOptions): ObjectFooter {
+function footerOf(size: number, etag: string, md5: string, options: PutOptions): ObjectFooter {
   return {
     size,
     etag,
+    md5,
     ...(options.contentType === undefined ? {} : { contentType: options.contentType }),
     metadata: { ...options.metadata },
   }
@@ -234,5 +261,15 @@ function footerOf(size: number, etag: string, options: PutOptions): ObjectFooter
 
 function infoOf(key: string, footer: ObjectFooter, modifiedMs: number): ObjectInfo {
   const { size, etag, contentType, metadata } = footer
-  return { key, size, etag, modifiedMs, ...(contentType === undefined ? {} : { contentType }), metadata }
+  // Footers of before say none: the ETag of what was put at once is its MD5.
+  const md5 = footer.md5 ?? (/^[0-9a-f]{32}$/.test(etag) ? etag : undefined)
+  return {
+    key,
+    size,
+    etag,
+    ...(md5 === undefined ? {} : { md5 }),
+    modifiedMs,
+    ...(contentType === undefined ? {} : { contentType }),
+    metadata,
+  }
 }

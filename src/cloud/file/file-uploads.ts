@@ -110,6 +110,7 @@ class FileUpload implements PartUpload {
       const etag = md5Hex(body)
       // The name says size and ETag, so that listing needs no reading; a part sent again replaces the one before.
       const before = (await this.#parts()).filter((part) => part.number === number)
+      signal?.throwIfAborted()
       await writeDurably(this.#folder, partName({ number, etag, size: body.length }), body)
       for (const old of before) if (old.etag !== etag) await rm(join(this.#folder, partName(old)), { force: true })
       return { number, etag, size: body.length }

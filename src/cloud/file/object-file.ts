@@ -9,6 +9,8 @@ import { Corrupt } from '../../kernel/index.ts'
 export interface ObjectFooter {
   readonly size: number
   readonly etag: string
+  /** Hex, of the whole content; older footers have none. */
+  readonly md5?: string
   readonly contentType?: string
   readonly metadata: Readonly<Record<string, string>>
 }

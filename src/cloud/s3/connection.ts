@@ -1,9 +1,12 @@
 import type { S3Client } from '@aws-sdk/client-s3'
+import type { Clock } from '../../kernel/index.ts'
 import { checkKey } from '../key-rules.ts'
+import { ObjectNotFound, type PutOptions, StorePreconditionFailed } from '../object-store.ts'
 import { type RetryPolicy, retrying } from '../retry.ts'
 import type { S3Target } from '../target.ts'
-import { createS3Client, type S3ClientOptions } from './client.ts'
-import { type Place, translate } from './errors.ts'
+import { isPage } from './answers.ts'
+import { createS3Client, type S3ClientOptions, type S3Clients } from './client.ts'
+import { notAnObject, type Place, translate } from './errors.ts'
 
 /** For what can be sent again as it is. Bodies that are streams are tried once: only the caller has their bytes. */
 const DEFAULT_RETRY: RetryPolicy = { attempts: 3, firstDelayMs: 100, maxDelayMs: 2_000 }
@@ -11,12 +14,15 @@ const DEFAULT_RETRY: RetryPolicy = { attempts: 3, firstDelayMs: 100, maxDelayMs:
 export interface S3ConnectionOptions extends S3ClientOptions {
   /** From 0 up to 1; spreads retries. */
   readonly random: () => number
+  readonly clock: Clock
   readonly retry?: RetryPolicy
 }
 
 /** A client, its place, and the way that requests of it are retried and their failures told. */
 export class S3Connection {
   readonly client: S3Client
+  readonly clients: S3Clients
+  readonly clock: Clock
   readonly target: S3Target
   readonly place: Place
   readonly #retry: RetryPolicy
@@ -24,13 +30,16 @@ export class S3Connection {
 
   constructor(options: S3ConnectionOptions) {
     const { target, credentials } = options
-    this.client = createS3Client(options)
+    this.clients = createS3Client(options)
+    this.client = this.clients.client
+    this.clock = options.clock
     this.target = target
     this.place = {
       bucket: target.bucket,
       service: target.endpoint ?? 'Amazon S3',
       accessKeyId: credentials?.accessKeyId,
     }
+    refusePages(this.client, this.place)
     this.#retry = options.retry ?? DEFAULT_RETRY
     this.#random = options.random
   }
@@ -56,12 +65,38 @@ export class S3Connection {
   async again<Result>(work: () => Promise<Result>, signal?: AbortSignal): Promise<Result> {
     return retrying(() => this.once(work, signal), this.#retry, { random: this.#random, signal })
   }
+
+  /**
+   * A write under a condition is tried once: had only the answer been lost, the next try would find its own object. Where an object was
+   * expected and there is none, S3 says that there is none.
+   */
+  async written<Result>(work: () => Promise<Result>, only: PutOptions['only'], signal?: AbortSignal): Promise<Result> {
+    if (only === undefined) return this.again(work, signal)
+    try {
+      return await this.once(work, signal)
+    } catch (error) {
+      if (!(error instanceof ObjectNotFound && error.data['what'] === 'object')) throw error
+      throw new StorePreconditionFailed('there is no such object', {}, error)
+    }
+  }
 }
 
 export function abortBy(signal: AbortSignal | undefined): { abortSignal?: AbortSignal } {
   return signal ? { abortSignal: signal } : {}
 }
 
-export function bareEtag(etag: string | undefined): string {
-  return (etag ?? '').replace(/^"(.*)"$/, '$1')
+/** The SDK takes a page of somebody else's for a success without content. Objects may be pages: those are told by their ETag. */
+function refusePages(client: S3Client, place: Place): void {
+  const objects = new Set(['PutObjectCommand', 'GetObjectCommand', 'HeadObjectCommand'])
+  client.middlewareStack.add(
+    (next, context) => async (args) => {
+      const result = await next(args)
+      const { statusCode, headers = {} } = result.response as { statusCode?: number; headers?: Record<string, string> }
+      // Some servers call the nothing that they answer HTML.
+      const hasBody = statusCode !== 204 && headers['content-length'] !== '0'
+      if (hasBody && isPage(headers) && !objects.has(context['commandName'] ?? '')) throw notAnObject(place)
+      return result
+    },
+    { step: 'build', name: 'refusePages' },
+  )
 }

@@ -1,4 +1,4 @@
-import { errnoOf, errorMessage } from '../../kernel/index.ts'
+import { networkError } from '../network-errors.ts'
 import {
   ObjectNotFound,
   StoreDenied,
@@ -9,6 +9,7 @@ import {
   StoreThrottled,
   StoreUnreachable,
 } from '../object-store.ts'
+import { type Answer, answerOf, isPage, redirectOf, regionOf, retryAfterMs, said } from './answers.ts'
 
 /** What messages say about the place that failed. */
 export interface Place {
@@ -18,15 +19,7 @@ export interface Place {
   readonly accessKeyId: string | undefined
 }
 
-interface Answer {
-  readonly code: string
-  readonly message: string
-  readonly status: number | undefined
-}
-
 type Explain = (place: Place, answer: Answer, cause: unknown) => StoreError
-
-const said = ({ code, message }: Answer) => (message && message !== code ? `${code}: ${message}` : code)
 
 const noBucket: Explain = (place, _, cause) =>
   new ObjectNotFound(`${place.service} has no bucket ${place.bucket}; create it first`, { what: 'bucket' }, cause)
@@ -34,10 +27,11 @@ const noObject: Explain = (_, __, cause) => new ObjectNotFound('there is no such
 const noUpload: Explain = (_, __, cause) => new ObjectNotFound('there is no such upload', { what: 'upload' }, cause)
 const precondition: Explain = (_, answer, cause) => new StorePreconditionFailed(said(answer), {}, cause)
 const throttled: Explain = (place, answer, cause) =>
-  new StoreThrottled(`${place.service} takes no more requests now (${said(answer)})`, {}, cause)
-const full: Explain = (place, answer, cause) => new StoreFull(`${place.service} is full (${said(answer)})`, {}, cause)
+  new StoreThrottled(`${place.service} takes no more requests now (${said(answer)})`, pause(answer), cause)
+const full: Explain = (place, answer, cause) =>
+  new StoreFull(`${place.service} is full (${said(answer)}): make room or raise the quota there`, {}, cause)
 const unreachable: Explain = (place, answer, cause) =>
-  new StoreUnreachable(`${place.service} failed (${said(answer)})`, {}, cause)
+  new StoreUnreachable(`${place.service} failed (${said(answer)})`, pause(answer), cause)
 const rejected: Explain = (place, answer, cause) =>
   new StoreRejected(`${place.service} refused the request (${said(answer)})`, {}, cause)
 const denied: Explain = (place, answer, cause) =>
@@ -58,6 +52,12 @@ const wrongSecret: Explain = (place, _, cause) =>
     {},
     cause,
   )
+const expired: Explain = (place, answer, cause) =>
+  new StoreDenied(
+    `the credentials for ${place.service} have expired or are not complete (${said(answer)}): renew them`,
+    {},
+    cause,
+  )
 const skewed: Explain = (place, _, cause) =>
   new StoreDenied(
     `the clocks of this machine and ${place.service} differ by more than it allows: set the clock`,
@@ -65,7 +65,9 @@ const skewed: Explain = (place, _, cause) =>
     cause,
   )
 const elsewhere: Explain = (place, answer, cause) => {
-  const region = regionOf(cause)
+  const region = regionOf(answer)
+  const redirect = redirectOf(answer)
+  if (region === undefined && redirect !== undefined && answer.code === '') return redirected(place, redirect, cause)
   return new StoreRejected(
     region
       ? `bucket ${place.bucket} is in region ${region}: name it with the credentials (--region ${region})`
@@ -74,12 +76,23 @@ const elsewhere: Explain = (place, answer, cause) => {
     cause,
   )
 }
+const redirected = (place: Place, to: string, cause: unknown) =>
+  new StoreRejected(
+    `${place.service} sends requests on to ${to}, which is not followed: name the right endpoint with the credentials (--endpoint …)`,
+    {},
+    cause,
+  )
+const notS3: Explain = (place, answer, cause) =>
+  new StoreRejected(
+    `${place.service} does not answer as S3 does (${said(answer)}): check the endpoint, and what stands between`,
+    {},
+    cause,
+  )
 
-/** Amazon says in a header where a bucket is. */
-function regionOf(error: unknown): string | undefined {
-  const headers = (error as { $response?: { headers?: Record<string, string> } } | undefined)?.$response?.headers
-  const region = headers?.['x-amz-bucket-region']
-  return region && /^[a-z0-9-]{1,64}$/.test(region) ? region : undefined
+/** How long the store asks to be left alone. */
+function pause(answer: Answer): { retryAfterMs?: number } {
+  const waitMs = retryAfterMs(answer)
+  return waitMs === undefined ? {} : { retryAfterMs: waitMs }
 }
 
 /** What S3 and its relatives answer, by error code. */
@@ -92,70 +105,55 @@ const byCode: Readonly<Record<string, Explain>> = {
   InvalidAccessKeyId: unknownKey,
   SignatureDoesNotMatch: wrongSecret,
   RequestTimeTooSkewed: skewed,
+  ExpiredToken: expired,
+  ExpiredTokenException: expired,
+  TokenRefreshRequired: expired,
+  InvalidToken: expired,
   SlowDown: throttled,
+  SlowDownRead: throttled,
+  SlowDownWrite: throttled,
   Throttling: throttled,
   ThrottlingException: throttled,
   RequestLimitExceeded: throttled,
   TooManyRequests: throttled,
   TooManyRequestsException: throttled,
+  BandwidthLimitExceeded: throttled,
   StorageFull: full,
   InsufficientStorage: full,
   QuotaExceeded: full,
+  QuotaExceededException: full,
   XMinioStorageFull: full,
   XMinioAdminBucketQuotaExceeded: full,
   RequestTimeout: unreachable,
+  InternalError: unreachable,
   IncompleteBody: unreachable,
   OperationAborted: unreachable,
   PermanentRedirect: elsewhere,
+  TemporaryRedirect: elsewhere,
   AuthorizationHeaderMalformed: elsewhere,
   IllegalLocationConstraintException: elsewhere,
 }
 
 const byStatus: Readonly<Record<number, Explain>> = {
   301: elsewhere,
+  302: elsewhere,
+  307: elsewhere,
+  308: elsewhere,
   401: denied,
   403: denied,
   404: noObject,
   412: precondition,
   429: throttled,
+  501: rejected,
   503: throttled,
   507: full,
 }
 
-const networkErrors = new Set([
-  'ECONNREFUSED',
-  'ECONNRESET',
-  'ECONNABORTED',
-  'EPIPE',
-  'ENOTFOUND',
-  'EAI_AGAIN',
-  'EAI_NODATA',
-  'ETIMEDOUT',
-  'EHOSTUNREACH',
-  'EHOSTDOWN',
-  'ENETUNREACH',
-  'ENETDOWN',
-  'EADDRNOTAVAIL',
-  'ERR_STREAM_PREMATURE_CLOSE',
-])
-
 /** Turns what the SDK throws into the stores' vocabulary; what is neither the store's nor the network's doing passes as it is. */
 export function translate(error: unknown, place: Place): unknown {
   if (error instanceof StoreError) return error
-  const errno = errnoOf(error)
-  if (errno && networkErrors.has(errno)) {
-    return new StoreUnreachable(`${place.service} can not be reached (${errno})`, {}, error)
-  }
-  if (errno && /^(CERT_|ERR_TLS|DEPTH_ZERO|SELF_SIGNED|UNABLE_TO_)/.test(errno)) {
-    return new StoreRejected(`the TLS certificate of ${place.service} is not trusted (${errno})`, {}, error)
-  }
-  if (errno === 'EPROTO' || errno?.startsWith('ERR_SSL')) {
-    return new StoreRejected(
-      `${place.service} does not speak TLS; if it is meant to be reached by http, name it so with the credentials (--endpoint http://…)`,
-      {},
-      error,
-    )
-  }
+  const failed = networkError(error, place.service)
+  if (failed) return failed
   return translateAnswer(error, place)
 }
 
@@ -165,12 +163,11 @@ function translateAnswer(error: unknown, place: Place): unknown {
   if (error.name === 'CredentialsProviderError') {
     return new StoreDenied('this host has no cloud identity: name a secret', {}, error)
   }
-  const status = (error as { $metadata?: { httpStatusCode?: number } }).$metadata?.httpStatusCode
-  if (status === undefined) return error
-  return explain({ code: error.name, message: errorMessage(error), status }, place, error)
+  const answer = answerOf(error)
+  return answer ? explain(answer, place, error) : error
 }
 
-/** For the entries of a bulk delete, which come as code and message. */
+/** What an answer means. Also for the entries of a bulk delete, which come as code and message. */
 export function explain(answer: Answer, place: Place, cause?: unknown): StoreError {
   const { code, status } = answer
   const known = Object.hasOwn(byCode, code) ? byCode[code] : undefined
@@ -178,8 +175,16 @@ export function explain(answer: Answer, place: Place, cause?: unknown): StoreErr
     // Sluice's own way to say it.
     (status === 503 && /storage is full/.test(answer.message) ? full : undefined) ??
     known ??
+    // A HEAD has no body: Amazon says by a header alone that it is the wrong region.
+    (status === 400 && regionOf(answer) !== undefined ? elsewhere : undefined) ??
     (status !== undefined ? byStatus[status] : undefined) ??
     (/AccessDenied|Forbidden|Expired|InvalidToken/i.test(code) ? denied : undefined) ??
-    ((status ?? 500) >= 500 || status === 200 ? unreachable : rejected)
+    ((status ?? 500) < 300 && isPage(answer.headers ?? {}) ? notS3 : undefined) ??
+    ((status ?? 500) >= 500 || (status ?? 500) < 300 ? unreachable : rejected)
   return explainIt(place, answer, cause)
+}
+
+/** A success without what every store of this kind says with it: somebody else is answering. */
+export function notAnObject(place: Place): StoreError {
+  return notS3(place, { code: '', message: '', status: 200 }, undefined)
 }

@@ -27,6 +27,7 @@ if ('missing' in moto) {
   await moto.makeBucket('bucket')
   objectStoreContract("the S3 driver against moto's server", () => open('/folder/deeper'), {
     'keeps the old object when a body is not what its MD5 says': 'moto does not look at Content-MD5',
+    'completes an upload only over what is as expected, if asked to': 'moto looks at If-Match in a PUT alone',
     'completes no upload that was given up': 'moto answers 500 and a page of HTML',
     'knows no upload of another key': 'moto looks an upload up by its id alone',
   })

@@ -1,16 +1,5 @@
 import { PassThrough, pipeline, Readable } from 'node:stream'
-import {
-  CopyObjectCommand,
-  DeleteObjectCommand,
-  DeleteObjectsCommand,
-  GetObjectCommand,
-  HeadObjectCommand,
-  ListObjectsV2Command,
-  PutObjectCommand,
-  type PutObjectCommandOutput,
-} from '@aws-sdk/client-s3'
-import type { Clock } from '../../kernel/index.ts'
-import { MeasuredBody, md5Hex } from '../body.ts'
+import { GetObjectCommand, HeadObjectCommand, ListObjectsV2Command } from '@aws-sdk/client-s3'
 import { checkRange, pageLimit } from '../key-rules.ts'
 import {
   type GetRange,
@@ -22,95 +11,38 @@ import {
   type PartUpload,
   type PutOptions,
   type StoreError,
-  StoreRejected,
-  StoreUnreachable,
   type UploadOptions,
 } from '../object-store.ts'
-import { abortBy, bareEtag, S3Connection, type S3ConnectionOptions } from './connection.ts'
-import { explain, translate } from './errors.ts'
-import { decodeMetadata, encodeMetadata, onlyIf } from './headers.ts'
+import { S3Connection, type S3ConnectionOptions } from './connection.ts'
+import { copyObject } from './copies.ts'
+import { deleteKeys } from './deletes.ts'
+import { notAnObject, translate } from './errors.ts'
+import { etagOf, surelyMd5 } from './etags.ts'
+import { decodeMetadata } from './headers.ts'
+import { putBuffer, putStream } from './puts.ts'
 import { createS3Upload, resumeS3Upload } from './s3-uploads.ts'
 
-/** Amazon: keys of one DeleteObjects. */
-const MAX_DELETE_KEYS = 1000
-
 /** How the store is reached. */
-export interface S3StoreOptions extends S3ConnectionOptions {
-  readonly clock: Clock
-}
+export type S3StoreOptions = S3ConnectionOptions
 
 /** A folder of a bucket of Amazon S3 or of anything that speaks like it, through the AWS SDK. */
 export function openS3Store(options: S3StoreOptions): ObjectStore {
-  return new S3Store(new S3Connection(options), options.clock)
+  return new S3Store(new S3Connection(options))
 }
 
 class S3Store implements ObjectStore {
   readonly url: string
   readonly #to: S3Connection
-  readonly #clock: Clock
 
-  constructor(connection: S3Connection, clock: Clock) {
+  constructor(connection: S3Connection) {
     this.url = connection.target.url
     this.#to = connection
-    this.#clock = clock
   }
 
   async put(key: string, body: Buffer | Readable, size: number, options: PutOptions = {}): Promise<ObjectInfo> {
-    const answer = Buffer.isBuffer(body)
-      ? await this.#putBuffer(key, body, size, options)
-      : await this.#putStream(key, body, size, options)
-    const { contentType, metadata } = options
-    return {
-      key,
-      size,
-      etag: bareEtag(answer.ETag),
-      // The answer does not say; the store's own clock may differ.
-      modifiedMs: this.#clock.now(),
-      ...(contentType === undefined ? {} : { contentType }),
-      metadata: { ...metadata },
-    }
-  }
-
-  async #putBuffer(key: string, body: Buffer, size: number, options: PutOptions): Promise<PutObjectCommandOutput> {
-    if (body.length !== size) throw new StoreRejected(`the body was to have ${size} bytes and has ${body.length}`)
-    const input = this.#putInput(key, size, { ...options, md5: options.md5 ?? md5Hex(body) })
-    const send = () => this.#to.client.send(new PutObjectCommand({ ...input, Body: body }), abortBy(options.signal))
-    // A condition is tried once: had only the answer been lost, the next try would find its own object.
-    return options.only ? this.#to.once(send, options.signal) : this.#to.again(send, options.signal)
-  }
-
-  async #putStream(key: string, body: Readable, size: number, options: PutOptions): Promise<PutObjectCommandOutput> {
-    const failed = new AbortController()
-    const signal = options.signal ? AbortSignal.any([options.signal, failed.signal]) : failed.signal
-    const measured = new MeasuredBody(size)
-    try {
-      const input = this.#putInput(key, size, options)
-      // The SDK pipes a body without looking at its errors: a torn one would hang for ever.
-      pipeline(body, measured, (error) => {
-        if (error) failed.abort(error)
-      })
-      const answer = await this.#to.once(
-        () => this.#to.client.send(new PutObjectCommand({ ...input, Body: measured }), abortBy(signal)),
-        signal,
-      )
-      checkReceived(answer, measured.md5())
-      return answer
-    } finally {
-      body.destroy()
-      measured.destroy()
-    }
-  }
-
-  #putInput(key: string, size: number, { contentType, metadata, md5, only }: PutOptions) {
-    return {
-      Bucket: this.#to.target.bucket,
-      Key: this.#to.fullKey(key),
-      ContentLength: size,
-      ContentType: contentType,
-      Metadata: encodeMetadata(metadata),
-      ...(md5 === undefined ? {} : { ContentMD5: Buffer.from(md5, 'hex').toString('base64') }),
-      ...onlyIf(only),
-    }
+    return Buffer.isBuffer(body)
+      ? putBuffer(this.#to, key, body, size, options)
+      : putStream(this.#to, key, body, size, options)
   }
 
   async get(key: string, range?: GetRange): Promise<Readable> {
@@ -124,6 +56,7 @@ class S3Store implements ObjectStore {
         }),
       ),
     )
+    etagOf(answer.ETag, this.#to.place)
     if (!(answer.Body instanceof Readable)) return Readable.from([], { objectMode: false })
     return this.#translated(answer.Body)
   }
@@ -142,10 +75,13 @@ class S3Store implements ObjectStore {
       const answer = await this.#to.again(() =>
         this.#to.client.send(new HeadObjectCommand({ Bucket: this.#to.target.bucket, Key: this.#to.fullKey(key) })),
       )
+      const etag = etagOf(answer.ETag, this.#to.place)
+      const md5 = surelyMd5(etag, answer, this.#to.target.bucket)
       return {
         key,
         size: answer.ContentLength ?? 0,
-        etag: bareEtag(answer.ETag),
+        etag,
+        ...(md5 === undefined ? {} : { md5 }),
         modifiedMs: answer.LastModified?.getTime() ?? 0,
         ...(answer.ContentType === undefined ? {} : { contentType: answer.ContentType }),
         metadata: decodeMetadata(answer.Metadata),
@@ -172,11 +108,15 @@ class S3Store implements ObjectStore {
         }),
       ),
     )
+    // The SDK finds an empty listing in any document, and a shorter one in a torn one.
+    const listed = answer.Contents?.length ?? 0
+    if (answer.IsTruncated === undefined || (answer.KeyCount ?? listed) !== listed) throw notAnObject(this.#to.place)
     const decode = answer.EncodingType === 'url' ? decodeKey : (key: string) => key
     const objects = (answer.Contents ?? []).map((object) => ({
       key: decode(object.Key ?? '').slice(root.length),
       size: object.Size ?? 0,
-      etag: bareEtag(object.ETag),
+      // Without an MD5, though it often is: how an object is encrypted a listing does not say.
+      etag: etagOf(object.ETag, this.#to.place),
       modifiedMs: object.LastModified?.getTime() ?? 0,
     }))
     const last = objects.at(-1)
@@ -184,58 +124,11 @@ class S3Store implements ObjectStore {
   }
 
   async delete(keys: readonly string[]): Promise<readonly { key: string; error: StoreError }[]> {
-    const failures: { key: string; error: StoreError }[] = []
-    // XML 1.0 has no way to write most control characters.
-    const odd = keys.filter((key) => /\p{Cc}/u.test(key))
-    const plain = keys.filter((key) => !/\p{Cc}/u.test(key))
-    for (const key of odd) failures.push(...(await this.#deleteOne(key)))
-    for (let at = 0; at < plain.length; at += MAX_DELETE_KEYS) {
-      failures.push(...(await this.#deleteMany(plain.slice(at, at + MAX_DELETE_KEYS))))
-    }
-    return failures
-  }
-
-  async #deleteOne(key: string): Promise<readonly { key: string; error: StoreError }[]> {
-    const input = { Bucket: this.#to.target.bucket, Key: this.#to.fullKey(key) }
-    try {
-      await this.#to.again(() => this.#to.client.send(new DeleteObjectCommand(input)))
-      return []
-    } catch (error) {
-      if (error instanceof ObjectNotFound && error.data['what'] === 'object') return []
-      if (error instanceof StoreRejected) return [{ key, error }]
-      throw error
-    }
-  }
-
-  async #deleteMany(keys: readonly string[]): Promise<readonly { key: string; error: StoreError }[]> {
-    const byFullKey = new Map(keys.map((key) => [this.#to.fullKey(key), key]))
-    const answer = await this.#to.again(() =>
-      this.#to.client.send(
-        new DeleteObjectsCommand({
-          Bucket: this.#to.target.bucket,
-          Delete: { Quiet: true, Objects: [...byFullKey.keys()].map((Key) => ({ Key })) },
-        }),
-      ),
-    )
-    return (answer.Errors ?? [])
-      .filter(({ Code }) => Code !== 'NoSuchKey')
-      .map(({ Key = '', Code = 'Unknown', Message = '' }) => ({
-        key: byFullKey.get(Key) ?? Key,
-        error: explain({ code: Code, message: Message, status: undefined }, this.#to.place),
-      }))
+    return deleteKeys(this.#to, keys)
   }
 
   async copy(from: string, to: string): Promise<ObjectInfo> {
-    const { bucket } = this.#to.target
-    const source = this.#to.fullKey(from).split('/').map(encodeURIComponent).join('/')
-    await this.#to.again(() =>
-      this.#to.client.send(
-        new CopyObjectCommand({ Bucket: bucket, Key: this.#to.fullKey(to), CopySource: `${bucket}/${source}` }),
-      ),
-    )
-    const info = await this.head(to)
-    if (!info) throw new StoreUnreachable('the copy is not there', { key: to })
-    return info
+    return copyObject(this.#to, this, { from, to })
   }
 
   async createUpload(key: string, options: UploadOptions): Promise<PartUpload> {
@@ -253,13 +146,4 @@ class S3Store implements ObjectStore {
 
 function decodeKey(key: string): string {
   return decodeURIComponent(key.replaceAll('+', '%20'))
-}
-
-/** The ETag of a plain object is its MD5, except under the encryption modes where Amazon says that it is not. */
-function checkReceived(answer: PutObjectCommandOutput, md5: string): void {
-  const etag = bareEtag(answer.ETag)
-  const encryption = answer.ServerSideEncryption
-  const isMd5 =
-    /^[0-9a-f]{32}$/.test(etag) && (encryption === undefined || encryption === 'AES256') && !answer.SSECustomerAlgorithm
-  if (isMd5 && etag !== md5) throw new StoreUnreachable('the store received other bytes than were sent', { etag, md5 })
 }

@@ -6,7 +6,7 @@ import {
   UploadPartCommand,
 } from '@aws-sdk/client-s3'
 import { MAX_PARTS } from '../../kernel/index.ts'
-import { md5Hex, multipartEtag } from '../body.ts'
+import { md5Base64Aside, multipartEtag } from '../body.ts'
 import {
   type ObjectInfo,
   ObjectNotFound,
@@ -18,7 +18,8 @@ import {
   type UploadedPart,
   type UploadOptions,
 } from '../object-store.ts'
-import { abortBy, bareEtag, type S3Connection } from './connection.ts'
+import { abortBy, type S3Connection } from './connection.ts'
+import { etagOf } from './etags.ts'
 import { encodeMetadata, onlyIf } from './headers.ts'
 
 type Heads = Pick<ObjectStore, 'head'>
@@ -96,7 +97,8 @@ class S3Upload implements PartUpload {
   }
 
   async putPart(number: number, body: Buffer, signal?: AbortSignal): Promise<UploadedPart> {
-    const md5 = Buffer.from(md5Hex(body), 'hex').toString('base64')
+    const md5 = await md5Base64Aside(body)
+    signal?.throwIfAborted()
     const command = () =>
       new UploadPartCommand({
         ...this.#request,
@@ -106,7 +108,7 @@ class S3Upload implements PartUpload {
         ContentMD5: md5,
       })
     const answer = await this.#to.again(() => this.#to.client.send(command(), abortBy(signal)), signal)
-    return { number, etag: bareEtag(answer.ETag), size: body.length }
+    return { number, etag: etagOf(answer.ETag, this.#to.place), size: body.length }
   }
 
   async listParts(): Promise<readonly UploadedPart[]> {
@@ -118,7 +120,7 @@ class S3Upload implements PartUpload {
         ),
       )
       for (const part of page.Parts ?? []) {
-        parts.push({ number: part.PartNumber ?? 0, etag: bareEtag(part.ETag), size: part.Size ?? 0 })
+        parts.push({ number: part.PartNumber ?? 0, etag: etagOf(part.ETag, this.#to.place), size: part.Size ?? 0 })
       }
       const next = page.NextPartNumberMarker
       if (!page.IsTruncated || next === undefined || next === marker) break
@@ -138,7 +140,7 @@ class S3Upload implements PartUpload {
         }),
       )
     try {
-      await (this.#only ? this.#to.once(send) : this.#to.again(send))
+      await this.#to.written(send, this.#only)
     } catch (error) {
       if (!(error instanceof ObjectNotFound)) throw error
       // It may have been completed before, and only the answer was lost.

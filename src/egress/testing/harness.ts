@@ -14,10 +14,11 @@ import {
   type PutOptions,
   type UploadOptions,
 } from '../../cloud/index.ts'
-import { type Log, migrate, openSecretBox, silentLog, systemClock } from '../../kernel/index.ts'
-import { parsePath, parseRepoName, type TreeHash } from '../../versioning/index.ts'
+import { type Database, type Log, migrate, openSecretBox, silentLog, systemClock } from '../../kernel/index.ts'
+import { parseBranchName, parsePath, parseRepoName, type TreeHash } from '../../versioning/index.ts'
 import { openTestStore, type TestStore } from '../../versioning/testing/store.ts'
 import { type Egress, type EgressOptions, type EgressStatus, egressMigrations, openEgress } from '../index.ts'
+import type { PushSettings } from '../settings.ts'
 
 export type Operation = 'put' | 'get' | 'head' | 'list' | 'delete' | 'copy' | 'createUpload' | 'putPart' | 'complete'
 
@@ -109,6 +110,8 @@ export interface HarnessOptions {
   readonly realStores?: boolean
   readonly allowTargets?: readonly string[]
   readonly log?: Log
+  /** Pushed to instead of the folder; it is the caller's to close. */
+  readonly target?: ObjectStore
 }
 
 /** A real store of versions, an egress over it, and a folder as the place where it pushes to. */
@@ -132,8 +135,8 @@ export class Harness {
   static async open(options: HarnessOptions = {}): Promise<Harness> {
     const store = await openTestStore()
     const scratch = await mkdtemp(join(store.folder, 'scratch-'))
-    const files = await openFileStore(join(store.folder, 'target'), { clock: systemClock })
-    const harness = new Harness(store, scratch, new WatchedStore(files), options)
+    const target = options.target ?? (await openFileStore(join(store.folder, 'target'), { clock: systemClock }))
+    const harness = new Harness(store, scratch, new WatchedStore(target), options)
     await harness.#openEgress()
     await (await harness.secrets()).create({ name: 'target', accessKeyId: 'id', secretAccessKey: 'secret' })
     return harness
@@ -151,12 +154,30 @@ export class Harness {
     return openSecretStore({ db: this.#store.db, box: await openSecretBox(this.#store.folder), clock: systemClock })
   }
 
+  /** Called when a transaction of the egress has been committed, before it hears of that. */
+  committed: () => void = () => undefined
+
+  #watchedDb(): Database {
+    return new Proxy(this.#store.db, {
+      get: (db, name) => {
+        const value: unknown = Reflect.get(db, name, db)
+        if (typeof value !== 'function') return value
+        if (name !== 'write') return value.bind(db)
+        return async (...args: Parameters<Database['write']>) => {
+          const result = await db.write(...args)
+          this.committed()
+          return result
+        }
+      },
+    })
+  }
+
   async #openEgress(): Promise<void> {
     await migrate(this.#store.db, [cloudMigrations, egressMigrations])
     const life = { ended: false }
     this.#life = life
     this.egress = openEgress({
-      db: mortal(this.#store.db, life),
+      db: mortal(this.#watchedDb(), life),
       versioning: this.#store.versioning,
       secrets: await this.secrets(),
       clock: systemClock,
@@ -210,16 +231,24 @@ export class Harness {
     return (await this.versioning.derived.storeOutput(list, { job: 'j'.repeat(32), datum })).root
   }
 
-  async request(job: string, root: TreeHash, more: { url?: string; pipeline?: string } = {}): Promise<void> {
+  async request(
+    job: string,
+    root: TreeHash,
+    more: { url?: string; pipeline?: string; settings?: PushSettings; commit?: string } = {},
+  ): Promise<void> {
+    const repo = parseRepoName(more.pipeline ?? 'edges')
+    await this.versioning.createBranch({ repo, branch: parseBranchName('master') })
     await this.db.write((tx) =>
       this.egress.request(tx, {
+        id: job,
         job,
-        pipeline: more.pipeline ?? 'edges',
-        repo: parseRepoName(more.pipeline ?? 'edges'),
-        commit: 'c'.repeat(32),
+        pipeline: repo,
+        repo,
+        commit: more.commit ?? 'c'.repeat(32),
         root,
         url: more.url ?? 's3://bucket',
         secret: 'target',
+        settings: more.settings,
         provenance: [],
       }),
     )
@@ -240,7 +269,7 @@ export class Harness {
     }
   }
 
-  async push(job: string, files: Files, more: { url?: string; pipeline?: string } = {}): Promise<EgressStatus> {
+  async push(job: string, files: Files, more: Parameters<Harness['request']>[2] = {}): Promise<EgressStatus> {
     await this.request(job, await this.tree(files), more)
     return this.ended(job)
   }

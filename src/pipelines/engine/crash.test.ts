@@ -6,8 +6,8 @@ import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { describe, it } from 'node:test'
 import { InvalidInput } from '../../kernel/index.ts'
-import type { EgressPort, EgressStatus } from '../index.ts'
 import { at, Bench, noEgress } from '../testing/harness.ts'
+import { ManualEgress } from '../testing/manual-egress.ts'
 
 /** What that process does: it runs jobs, and says how far it is. */
 const script = `
@@ -91,54 +91,6 @@ describe('a crash', () => {
     }
   })
 })
-
-/** Pushes to nowhere, when it is told to. */
-class ManualEgress implements EgressPort {
-  readonly requests: Parameters<EgressPort['request']>[1][] = []
-  readonly cancelled: string[] = []
-  readonly #states = new Map<string, EgressStatus>()
-  readonly #listeners = new Set<() => void>()
-
-  check: EgressPort['check'] = async () => ({
-    url: 's3://bucket/dir',
-    secret: 'mine',
-    notes: ['egress goes to s3://bucket/dir'],
-  })
-  request: EgressPort['request'] = async (_, input) => {
-    this.requests.push(input)
-    this.#set(input.job, 'running')
-  }
-  status: EgressPort['status'] = async (job) => this.#states.get(job)
-  cancel: EgressPort['cancel'] = async (_, job) => {
-    this.cancelled.push(job)
-  }
-  readonly released: string[] = []
-  release: EgressPort['release'] = async (_, pipeline) => {
-    this.released.push(pipeline)
-  }
-  onChange: EgressPort['onChange'] = (listener) => {
-    this.#listeners.add(listener)
-    return () => this.#listeners.delete(listener)
-  }
-
-  #set(job: string, state: EgressStatus['state'], reason?: string): void {
-    const counts = {
-      filesTotal: 1,
-      filesDone: 0,
-      filesSkipped: 0,
-      filesDeleted: 0,
-      bytesTotal: 1,
-      bytesDone: 0,
-      attempts: 1,
-    }
-    this.#states.set(job, { url: 's3://bucket/dir', state, ...counts, ...(reason !== undefined && { reason }) })
-  }
-
-  end(job: string, state: 'success' | 'failed', reason?: string): void {
-    this.#set(job, state, reason)
-    for (const listener of this.#listeners) listener()
-  }
-}
 
 describe('egress of a job', () => {
   const script = 'echo ran; cp /pfs/in/* /pfs/out/'

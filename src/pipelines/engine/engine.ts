@@ -226,6 +226,7 @@ export class Engine {
         const nowMs = this.#context.clock.now()
         await ensureJobs(this.#context, tx, [output])
         await endJobOfCommit(tx, output.commit, { state: 'killed', reason, nowMs })
+        if (job) await this.#context.egress.cancel(tx, job.id)
         await failDownstream(this.#context, tx, output.commit, { kind: 'stopped', reason })
       })
     }
@@ -239,7 +240,10 @@ export class Engine {
       const commit = await this.#commitOf(job)
       if (commit && (commit.state === 'open' || commit.state === 'sealed')) continue
       this.#forget(job.id)
-      await this.#context.db.write((tx) => endJob(tx, job.id, { ...endOf(commit), nowMs: this.#context.clock.now() }))
+      await this.#context.db.write(async (tx) => {
+        await endJob(tx, job.id, { ...endOf(commit), nowMs: this.#context.clock.now() })
+        await this.#context.egress.cancel(tx, job.id)
+      })
     }
   }
 

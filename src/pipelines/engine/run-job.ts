@@ -267,6 +267,7 @@ export class JobRun {
       await this.#recordEnded(tx, this.#ended.splice(0))
       await updateJob(tx, this.#attempt!, { state: 'egressing', outputRoot: merged.root })
       await this.#context.egress.request(tx, {
+        id: this.id,
         job: this.id,
         pipeline: this.#version.pipeline,
         repo: this.#output.repo,
@@ -274,6 +275,7 @@ export class JobRun {
         root: merged.root,
         url: target.url,
         ...(target.secret !== undefined && { secret: target.secret }),
+        settings: target.settings,
         provenance: this.#inputs.map(({ repo, commit }) => ({ repo, commit })),
       })
     })
@@ -285,7 +287,7 @@ export class JobRun {
     const status = await this.#egressEnd()
     if (status?.state === 'success') return this.#succeed(root)
     const reason = status
-      ? `egress to ${status.url} failed: ${status.reason ?? 'no reason is known'}`
+      ? `egress to ${status.url} failed: ${status.reason ?? 'no reason is known'}; when that is put right: sluice egress retry ${this.id}`
       : 'its egress is not known any more'
     await this.#fail({ state: 'failure', reason }, { kind: 'failed' })
   }

@@ -198,6 +198,25 @@ function endWhere(tx: Transaction, where: string, params: readonly (string | num
   )
 }
 
+/** A job that failed while its output was pushed is at that point again. False if it is not such a one. */
+export async function reviveEgressing(tx: Transaction, id: string): Promise<boolean> {
+  const changed = await tx.run(
+    `UPDATE job SET state = 'egressing', finished_ms = NULL, reason = NULL, lease_owner = NULL, lease_until_ms = NULL
+     WHERE id = ? AND state IN ('failure', 'killed') AND output_root IS NOT NULL`,
+    [id],
+  )
+  return changed > 0
+}
+
+/** Jobs that could not run wait again for the inputs of these output commits. */
+export async function reviveUnrunnable(tx: Transaction, commits: readonly CommitId[]): Promise<void> {
+  await tx.run(
+    `UPDATE job SET state = 'created', finished_ms = NULL, reason = NULL, lease_owner = NULL, lease_until_ms = NULL
+     WHERE state = 'unrunnable' AND output_commit IN (SELECT value FROM json_each(?))`,
+    [JSON.stringify(commits)],
+  )
+}
+
 /** Oldest first. */
 export async function unendedJobs(queries: Queries): Promise<readonly JobRow[]> {
   return (await queries.all<JobColumns>(`SELECT * FROM job WHERE ${unendedSql} ORDER BY seq`)).map(toJob)

@@ -6,6 +6,8 @@ import { parseSpec, type Spec } from '../spec/index.ts'
 export interface EgressTarget {
   readonly url: string
   readonly secret?: string
+  /** How it is filled, as JSON that egress reads; versions of before there were any have none. */
+  readonly settings?: unknown
 }
 
 /** One version of a pipeline's spec. */

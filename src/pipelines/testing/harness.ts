@@ -40,6 +40,7 @@ export const noEgress: EgressPort = {
   request: async () => {},
   status: async () => undefined,
   cancel: async () => {},
+  requeue: async () => {},
   release: async () => {},
   onChange: () => () => {},
 }

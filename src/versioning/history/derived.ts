@@ -1,5 +1,5 @@
 import type { Transaction } from '../../kernel/index.ts'
-import type { DatumOutput, Derived, OpenOutput, OutputFile } from '../derived.ts'
+import type { DatumOutput, Derived, OpenOutput, OutputFile, Revival } from '../derived.ts'
 import {
   type BranchAddress,
   BranchMoved,
@@ -21,6 +21,7 @@ import { ensureBranch } from './branches.ts'
 import type { HistoryContext } from './context.ts'
 import { storeOutput } from './outputs.ts'
 import { openOutput, propagateFrom } from './propagation.ts'
+import { reviveOutput } from './revive.ts'
 
 interface BranchIdentity {
   readonly id: number
@@ -200,6 +201,12 @@ export class DerivedBranches implements Derived {
     for (const { id } of downstream) await tx.run(end, [JSON.stringify(unrunnable), nowMs, id])
     tx.afterCommit(this.#context.signal.notify)
     return downstream.map(({ id, repo }) => ({ commit: id as CommitId, repo: repo as RepoName }))
+  }
+
+  async revive(tx: Transaction, commit: CommitId): Promise<Revival> {
+    const revival = await reviveOutput(tx, this.#context, commit)
+    tx.afterCommit(this.#context.signal.notify)
+    return revival
   }
 
   storeOutput(files: readonly OutputFile[], origin: Origin): Promise<DatumOutput> {

@@ -78,7 +78,7 @@ async function noteProvenance(tx: Transaction, commit: CommitId, upstream: reado
 }
 
 /** The output branches that depend on these, each after all of its inputs that are among them. Paused ones pass nothing on. */
-async function downstreamInOrder(tx: Transaction, branchIds: readonly number[]): Promise<readonly number[]> {
+export async function downstreamInOrder(tx: Transaction, branchIds: readonly number[]): Promise<readonly number[]> {
   const edges = await tx.all<{ branch_id: number; input_branch_id: number }>(
     `WITH RECURSIVE reached (id) AS (
        SELECT value FROM json_each(?)

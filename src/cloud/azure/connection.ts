@@ -1,0 +1,117 @@
+import type { BlobRequestConditions, BlockBlobClient, ContainerClient } from '@azure/storage-blob'
+import type { Clock } from '../../kernel/index.ts'
+import type { AzureCredentials } from '../credentials.ts'
+import { ObjectNotFound, type PutOptions } from '../object-store.ts'
+import { type RetryPolicy, retrying } from '../retry.ts'
+import type { AzureTarget } from '../target.ts'
+import type { TargetGuard } from '../target-guard.ts'
+import { type AzureClient, createAzureClient } from './client.ts'
+import { type Place, translate } from './errors.ts'
+import { checkBlobName } from './names.ts'
+
+/** For what can be sent again as it is. Bodies that are streams are tried once: only the caller has their bytes. */
+const DEFAULT_RETRY: RetryPolicy = { attempts: 3, firstDelayMs: 100, maxDelayMs: 2_000 }
+
+export interface AzureConnectionOptions {
+  readonly target: AzureTarget
+  readonly credentials: AzureCredentials
+  readonly guard: TargetGuard
+  readonly clock: Clock
+  /** From 0 up to 1; spreads retries. */
+  readonly random: () => number
+  readonly retry?: RetryPolicy
+}
+
+/** A client, its place, and the way that requests of it are retried and their failures told. */
+export class AzureConnection {
+  readonly target: AzureTarget
+  readonly place: Place
+  readonly #client: AzureClient
+  readonly #retry: RetryPolicy
+  readonly #random: () => number
+
+  constructor(options: AzureConnectionOptions) {
+    const { target, credentials } = options
+    this.target = target
+    this.place = {
+      account: credentials.account,
+      container: target.bucket,
+      service: target.endpoint.replace(/^https?:\/\//, ''),
+      signedBy: 'sas' in credentials.signWith ? 'shared access signature' : 'account key',
+      isExpired: () => endOf(credentials) < options.clock.now(),
+    }
+    this.#client = createAzureClient(options)
+    this.#retry = options.retry ?? DEFAULT_RETRY
+    this.#random = options.random
+  }
+
+  get container(): ContainerClient {
+    return this.#client.container
+  }
+
+  /** What keys begin with in the container. */
+  get root(): string {
+    return this.target.folder === '' ? '' : `${this.target.folder}/`
+  }
+
+  /** Throws StoreRejected for a key that can't be held. */
+  blob(key: string): BlockBlobClient {
+    const name = this.root + key
+    checkBlobName(key)
+    checkBlobName(name)
+    return this.container.getBlockBlobClient(name)
+  }
+
+  /** Once; failures come in the stores' vocabulary, an abort as the signal's reason. */
+  async once<Result>(work: () => Promise<Result>, signal?: AbortSignal): Promise<Result> {
+    signal?.throwIfAborted()
+    try {
+      return await work()
+    } catch (error) {
+      signal?.throwIfAborted()
+      throw translate(error, this.place)
+    }
+  }
+
+  /** As often as it helps, for requests that can be sent again. */
+  async again<Result>(work: () => Promise<Result>, signal?: AbortSignal): Promise<Result> {
+    return retrying(() => this.once(work, signal), this.#retry, { random: this.#random, signal })
+  }
+
+  close(): void {
+    this.#client.close()
+  }
+}
+
+/** When a shared access signature ends, as it says itself (`se`). */
+function endOf({ signWith }: AzureCredentials): number {
+  const ends = 'sas' in signWith ? new URLSearchParams(signWith.sas).get('se') : undefined
+  return ends ? Date.parse(ends) : Number.POSITIVE_INFINITY
+}
+
+export function abortBy(signal: AbortSignal | undefined): { abortSignal?: AbortSignal } {
+  return signal ? { abortSignal: signal } : {}
+}
+
+export function bareEtag(etag: string | undefined): string {
+  return (etag ?? '').replace(/^"(.*)"$/, '$1')
+}
+
+/** The condition of a write, as Azure is told it. */
+export function onlyIf(only: PutOptions['only']): { conditions?: BlobRequestConditions } {
+  if (only === undefined) return {}
+  return { conditions: only === 'absent' ? { ifNoneMatch: '*' } : { ifMatch: `"${only.etag}"` } }
+}
+
+/** Its own code, since what is missing may also be the container. */
+export function isMissingBlob(error: unknown): boolean {
+  return error instanceof ObjectNotFound && error.data['what'] === 'object'
+}
+
+export function md5Bytes(hex: string): Uint8Array {
+  return Buffer.from(hex, 'hex')
+}
+
+export function md5Hex(bytes: Uint8Array | undefined): { md5?: string } {
+  return bytes?.length === 16 ? { md5: Buffer.from(bytes).toString('hex') } : {}
+}

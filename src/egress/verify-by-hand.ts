@@ -1,0 +1,118 @@
+import { StoreError } from '../cloud/index.ts'
+import { type Clock, type Database, randomHexId } from '../kernel/index.ts'
+import type { CommitRef, TreeHash, Versioning } from '../versioning/index.ts'
+import { GaveUp, type Patience } from './again.ts'
+import type { PlaceFor } from './by-hand.ts'
+import { EgressRefused, TargetFailed } from './errors.ts'
+import { Ledger } from './ledger.ts'
+import { LEDGER_BATCH } from './limits.ts'
+import { type AskedBy, insertPush } from './pushes.ts'
+import type { EgressStatus } from './queries.ts'
+import type { OpenTarget } from './targets.ts'
+import { keepResult, type VerifyEvent, type VerifyResult, verifyTarget } from './verify.ts'
+
+/** How a target is compared with the ledger. */
+export interface VerifyOptions {
+  /** Reads every object back, and compares its bytes. */
+  readonly deep?: boolean
+  /** What has drifted is sent again, by a push that this person asks for. */
+  readonly repair?: AskedBy
+  readonly signal: AbortSignal
+}
+
+export interface VerifyByHandParts extends Omit<Patience, 'signal'> {
+  readonly db: Database
+  readonly versioning: Pick<Versioning, 'content' | 'trees'>
+  readonly openTarget: OpenTarget
+  readonly placeFor: PlaceFor
+  readonly clock: Clock
+  /** A push waits for its turn. */
+  readonly onQueued: () => void
+}
+
+/** Throws InvalidInput, SecretNotFound, EgressRefused, TargetFailed. */
+export async function* verifyByHand(
+  parts: VerifyByHandParts,
+  status: EgressStatus,
+  { deep = false, repair, signal }: VerifyOptions,
+): AsyncGenerator<VerifyEvent> {
+  const { db, versioning, openTarget, retry, random, clock } = parts
+  if (repair) await refuseRepair(db, status)
+  const { store, target } = await openTarget(status.url, status.secret)
+  try {
+    const ledger = await Ledger.open(db, target, status.repo)
+    let doubted: string[] = []
+    const doubt = async () => {
+      const paths = doubted
+      doubted = []
+      if (paths.length > 0) await db.write((tx) => ledger.doubt(tx, paths))
+    }
+    for await (const event of verifyTarget({ store, ledger, versioning, deep, retry, random, signal })) {
+      if (event.kind !== 'verified') {
+        if (repair && event.kind === 'drift') doubted.push(event.path)
+        if (doubted.length >= LEDGER_BATCH) await doubt()
+        yield event
+        continue
+      }
+      await doubt()
+      await db.write((tx) => keepResult(tx, { id: status.id, nowMs: clock.now() }, event))
+      const isRight = event.missing + event.changed === 0
+      yield repair && !isRight ? { ...event, repair: await sendAgain(parts, status, repair) } : event
+    }
+  } catch (error) {
+    if (!(error instanceof StoreError || error instanceof GaveUp)) throw error
+    throw new TargetFailed(`${status.url} could not be compared: ${error.message}`, { egress: status.id }, error)
+  } finally {
+    await store.close()
+  }
+}
+
+/** Whether what was pushed by this one is what should be there now. */
+async function refuseRepair(db: Database, { id, state, url, repo }: EgressStatus): Promise<void> {
+  const newer = await db.get<{ id: string }>(
+    `SELECT newer.id FROM egress_push AS push
+     JOIN egress_push AS newer ON newer.repo = push.repo AND newer.seq > push.seq AND newer.url = push.url
+     WHERE push.id = ? AND newer.secret IS push.secret LIMIT 1`,
+    [id],
+  )
+  if (newer) {
+    throw new EgressRefused(
+      `${repo} was pushed to ${url} again since: sluice egress verify ${newer.id} --repair (or the newest that sluice egress list shows)`,
+      { egress: id, newer: newer.id },
+    )
+  }
+  if (state === 'success') return
+  throw new EgressRefused(
+    state === 'failed'
+      ? `egress ${id} has failed: sluice egress retry ${id} sends what is missing`
+      : `egress ${id} has not ended: wait for it`,
+    { egress: id, state },
+  )
+}
+
+/** The same push once more, by hand: with what is doubted now, and nothing else. */
+async function sendAgain(
+  { db, placeFor, onQueued }: VerifyByHandParts,
+  status: EgressStatus,
+  askedBy: AskedBy,
+): Promise<VerifyResult['repair'] & string> {
+  const id = randomHexId()
+  const place = await placeFor(status.url, status.secret)
+  await db.write(async (tx) => {
+    const kept = await tx.get<{ root: string; provenance: string }>(
+      'SELECT root, provenance FROM egress_push WHERE id = ?',
+      [status.id],
+    )
+    if (!kept) throw new EgressRefused(`egress ${status.id} is gone`, { egress: status.id })
+    const { repo, commit, url, secret, settings } = status
+    const request = {
+      ...{ id, pipeline: repo, repo, commit, url, settings },
+      root: kept.root as TreeHash,
+      ...(secret === undefined ? {} : { secret }),
+      provenance: JSON.parse(kept.provenance) as CommitRef[],
+    }
+    await insertPush(tx, request, { place, askedBy })
+  })
+  onQueued()
+  return id
+}
