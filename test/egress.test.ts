@@ -110,13 +110,29 @@ describe('egress from the command line', { timeout: 120_000 }, () => {
     const again = await run(`egress retry ${job.id}`)
     assert.equal(again.code, 0, again.err)
     assert.match(again.out, /^edges@[0-9a-f]{32} is at s3:.*1 of 1 file\(s\)/)
-    await ok('flush images@master')
     assert.equal((await lastJob('edges')).state, 'success')
+    await ok('flush images@master')
     assert.equal(await ok('file get edges@master:a.txt'), 'hello')
     assert.equal(await textAt('edges/a.txt'), 'hello')
     const [listed] = await json<EgressJson[]>('egress list --repo edges')
     assert.deepEqual([listed?.id, listed?.state, listed?.attempts, listed?.job], [job.id, 'success', 2, job.id])
     assert.match((await run(`egress retry ${job.id}`)).err, /is not retried: its egress has not failed/)
+  })
+
+  it('fails a job whose egress is cancelled, which can be retried all the same', async () => {
+    // Tried for a while, since nobody listens there.
+    const spec = { url: 's3://127.0.0.1:9/bucket/edges', secret: 'wrong' }
+    const flushed = pipeline('slow', spec.url, spec.secret)
+    let job: JobJson | undefined
+    while (job?.state !== 'egressing') [job] = await json<JobJson[]>('job list --pipeline slow')
+    await ok(`egress cancel ${job.id}`)
+    const ended = await flushed
+    assert.deepEqual([ended.id, ended.state], [job.id, 'failure'])
+    assert.match(ended.reason ?? '', /failed: cancelled/)
+    assert.equal((await json<EgressJson>(`egress retry ${job.id} --detach`)).state === 'failed', false)
+    await ok(`job kill ${job.id}`)
+    assert.equal((await json<EgressJson[]>('egress list --repo slow'))[0]?.reason, 'cancelled')
+    await ok('pipeline delete slow')
   })
 
   it('pushes any commit by hand, waited for or not, and lists it', async () => {
@@ -143,7 +159,7 @@ describe('egress from the command line', { timeout: 120_000 }, () => {
     assert.match(closed.err, /SLUICE_ALLOW_TARGETS/)
     const none = await run(`egress run images@master s3://${host}/master.target --secret nothing`)
     assert.match(none.err, /there is no secret "nothing": sluice secret create nothing/)
-    const failed = await json<EgressJson[]>('egress list --state failed')
+    const failed = await json<EgressJson[]>('egress list --repo images --state failed')
     assert.deepEqual(
       failed.map(({ url }) => url),
       [`s3://${host}/master.missing`],

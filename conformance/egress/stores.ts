@@ -169,8 +169,8 @@ async function startGcs(folder: string): Promise<Started> {
 }
 
 /** Azurite's own account, which is the only one that rclone reaches on an emulator. Microsoft documents its key. */
-const AZURITE_ACCOUNT = 'devstoreaccount1'
-const AZURITE_KEY = 'Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=='
+export const AZURITE_ACCOUNT = 'devstoreaccount1'
+export const AZURITE_KEY = 'Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=='
 
 async function startAzure(): Promise<Started> {
   const port = await freePort()

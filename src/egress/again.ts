@@ -38,8 +38,6 @@ export async function again<Result>(
   try {
     return await retrying(once, retry, { random, signal })
   } catch (error) {
-    // An abort comes as its own reason, whatever was under way.
-    signal.throwIfAborted()
     throw error instanceof StoreError && error.retryable ? gaveUp(error, tries) : error
   }
 }

@@ -4,6 +4,7 @@ import { buffer } from 'node:stream/consumers'
 import { afterEach, describe, it } from 'node:test'
 import { ObjectNotFound, StoreDenied, StoreFull, StoreUnreachable } from '../cloud/index.ts'
 import { MIB } from '../kernel/index.ts'
+import { PART_BYTES } from './limits.ts'
 import { Harness, signalled } from './testing/harness.ts'
 
 let open: Harness | undefined
@@ -122,7 +123,7 @@ describe('egress', () => {
 
   it('takes up a large file at the part where a crash cut it off', async () => {
     const h = await harness()
-    const bytes = randomBytes(72 * MIB)
+    const bytes = randomBytes(5 * PART_BYTES)
     const halfway = signalled()
     let parts = 0
     h.target.before = (operation) => {

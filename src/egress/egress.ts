@@ -1,6 +1,7 @@
 import { createTargetGuard, type RetryPolicy, type SecretStore } from '../cloud/index.ts'
 import type { Clock, Config, Database, Log, Transaction } from '../kernel/index.ts'
 import type { Versioning } from '../versioning/index.ts'
+import type { Pace } from './bandwidth.ts'
 import { notFailed, placeFinder, type RunRequest, retryByHand, runByHand } from './by-hand.ts'
 import { type CheckedEgress, checkEgress } from './check.ts'
 import { EgressRefused } from './errors.ts'
@@ -88,6 +89,8 @@ export interface EgressOptions {
   readonly random?: () => number
   /** How often a request is tried, and how long between. */
   readonly retry?: RetryPolicy
+  /** How time passes for limits of bandwidth. */
+  readonly pace?: Pace
   /** Told of what arrives at targets. */
   readonly meter?: EgressMeter
   /** Another way to open targets than the drivers. */
@@ -109,7 +112,7 @@ export function openEgress(options: EgressOptions): Egress {
     db,
     versioning,
     openTarget,
-    lanes: new TargetLanes({ bandwidth: config.egressBandwidth }),
+    lanes: new TargetLanes({ bandwidth: config.egressBandwidth, ...(options.pace ? { pace: options.pace } : {}) }),
     retry,
     random,
     log,

@@ -56,12 +56,7 @@ export async function fill(work: PushWork, place: Place): Promise<Filled> {
   const twinOf = twin === undefined ? {} : { twinOf: (path: string) => twin + path.slice(base.length) }
 
   if (isChanged && known) await withdraw(work, known)
-  if (todo.data > 0)
-    await sendAll(
-      work,
-      uploadsIn(plan(), (entry) => !isPublishedLast(entry)),
-      { content, ...twinOf },
-    )
+  if (todo.data > 0) await sendAll(work, uploadsIn(plan(), isData), { content, ...twinOf })
   if (manifestSteps.length > 0) await sendAll(work, each(manifestSteps), { content })
   if (todo.deletes > 0) await removeAll(work, deletesIn(plan()))
   if (todo.last > 0) await sendAll(work, uploadsIn(plan(), isPublishedLast), { content })
@@ -142,7 +137,7 @@ function count({ push, counts }: PushWork, steps: readonly Upload[]): void {
   for (const { entry } of steps) counts.bytesTotal += entry.size
 }
 
-async function makeManifests({ push, parts }: PushWork, base: string): Promise<readonly Made[]> {
+async function makeManifests({ push, parts, signal }: PushWork, base: string): Promise<readonly Made[]> {
   const { versioning, target } = parts
   const made: Made[] = []
   for (const settings of push.settings.manifests) {
@@ -154,7 +149,8 @@ async function makeManifests({ push, parts }: PushWork, base: string): Promise<r
       )
     }
     const prefix = `${target.folder === '' ? '' : `${target.folder}/`}${base}`
-    const pieces = () => manifestPieces(versioning.trees.walk(push.root), settings, { bucket: target.bucket, prefix })
+    const files = () => untilAborted(versioning.trees.walk(push.root), signal)
+    const pieces = () => manifestPieces(files(), settings, { bucket: target.bucket, prefix })
     made.push(await make(base + settings.path, 'application/json', pieces))
   }
   return made
@@ -166,7 +162,7 @@ async function makeMark({ push, parts }: PushWork, base: string): Promise<Made> 
   const { trees, content } = parts.versioning
   const own = await trees.get(push.root, parsePath(SUCCESS_FILE))
   if (!own) return makeText(path, undefined, '')
-  return { entry: { ...own, path: parsePath(path) }, pieces: () => content.lend(own.content) }
+  return { entry: { ...own, path: parsePath(path) }, pieces: () => content.read(own.content) }
 }
 
 async function uploadsOf({ parts }: PushWork, files: readonly Made[]): Promise<Upload[]> {
@@ -191,6 +187,13 @@ async function markUpload(
   return [known, step.kind === 'upload' ? [step] : []]
 }
 
+async function* untilAborted<Item>(items: AsyncIterable<Item>, signal: AbortSignal): AsyncGenerator<Item> {
+  for await (const item of items) {
+    signal.throwIfAborted()
+    yield item
+  }
+}
+
 async function* moved(files: AsyncIterable<FileEntry>, base: string): AsyncGenerator<FileEntry> {
   for await (const file of files) yield base === '' ? file : { ...file, path: parsePath(base + file.path) }
 }
@@ -206,6 +209,10 @@ async function* withoutReserved(steps: AsyncIterable<Step>, reserved: ReadonlySe
   for await (const step of steps) {
     if (!reserved.has(step.kind === 'delete' ? step.known.path : step.entry.path)) yield step
   }
+}
+
+function isData(entry: FileEntry): boolean {
+  return !isPublishedLast(entry)
 }
 
 async function* uploadsIn(steps: AsyncIterable<Step>, wanted: (entry: FileEntry) => boolean): AsyncGenerator<Upload> {

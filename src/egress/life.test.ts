@@ -8,7 +8,7 @@ import { MIB, migrate, openSqlite, silentLog } from '../kernel/index.ts'
 import { parsePath, parseRepoName } from '../versioning/index.ts'
 import { branchOf, putText, sealCommit } from '../versioning/testing/store.ts'
 import { egressMigrations } from './index.ts'
-import { MAX_PUSH_ATTEMPTS } from './limits.ts'
+import { MAX_PUSH_ATTEMPTS, MAX_WAITING_BY_HAND } from './limits.ts'
 import { claimPush, endPush, StalePush } from './pushes.ts'
 import { EgressQueries } from './queries.ts'
 import { PLAIN_SETTINGS } from './settings.ts'
@@ -92,6 +92,23 @@ describe('an egress by hand', () => {
     assert.deepEqual(await h.egress.list(), [])
   })
 
+  it('is refused while very many wait', async () => {
+    const h = await harness()
+    await commit(h, 'images', { a: '1' })
+    await h.egress.stop()
+    const { id } = await run(h, 'images@master')
+    await h.db.write((tx) =>
+      tx.run(
+        `INSERT INTO egress_push (id, pipeline, repo, commit_id, root, url, provenance, state)
+         SELECT 'x' || value, 'images', 'images', 'c', 'r', 's3://bucket', '[]', 'waiting' FROM json_each(?)`,
+        [JSON.stringify(Array.from({ length: MAX_WAITING_BY_HAND - 1 }, (_, index) => index))],
+      ),
+    )
+    await assert.rejects(run(h, 'images@master'), { code: 'EgressRefused', message: /cancel some/ })
+    await h.egress.kill(id)
+    await run(h, 'images@master')
+  })
+
   it('is listed newest first, by repo and by state, in pages', async () => {
     const h = await harness()
     await commit(h, 'images', { a: '1' })
@@ -172,6 +189,55 @@ describe('the retry of an egress', () => {
     await assert.rejects(
       h.db.write((tx) => h.egress.requeue(tx, '1')),
       { code: 'EgressRefused' },
+    )
+  })
+
+  it('goes on inside a large file, of which nothing stays at the target when it is cancelled', async () => {
+    const h = await harness()
+    const root = await h.tree({ big: Buffer.alloc(72 * MIB, 'x') })
+    const arrived = async () => {
+      const row = await h.db.get<{ upload_id: string }>('SELECT upload_id FROM egress_upload')
+      const parts = row ? await (await h.target.resumeUpload('big', row.upload_id)).listParts() : []
+      return parts.map(({ number }) => `big ${number}`)
+    }
+    h.target.before = async (operation, key) => {
+      if (operation !== 'putPart' || key !== 'big 3') return
+      while ((await arrived()).length < 2) await new Promise(setImmediate)
+      throw new StoreDenied('no')
+    }
+    await h.request('1', root)
+    assert.equal((await h.ended('1')).state, 'failed')
+    const there = await arrived()
+    h.target.before = () => undefined
+    h.target.log.length = 0
+    await h.db.write((tx) => h.egress.requeue(tx, '1'))
+    assert.equal((await h.ended('1')).state, 'success')
+    assert.deepEqual(h.target.keysOf('createUpload'), [])
+    const sent = h.target.keysOf('putPart')
+    assert.ok(sent.includes('big 3') && there.length >= 2)
+    assert.deepEqual(
+      there.filter((part) => sent.includes(part)),
+      [],
+    )
+
+    const reached = signalled()
+    const goOn = signalled()
+    h.target.before = async (operation) => {
+      if (operation !== 'putPart') return
+      reached.call()
+      await goOn.promise
+    }
+    await h.request('2', await h.tree({ big: Buffer.alloc(72 * MIB, 'y') }))
+    await reached.promise
+    const { upload_id: upload } = (await h.db.get<{ upload_id: string }>('SELECT upload_id FROM egress_upload'))!
+    const ended = new Promise<void>((resolve) => h.egress.onChange(resolve))
+    await h.egress.kill('2')
+    goOn.call()
+    await ended
+    while (await h.db.get('SELECT 1 FROM egress_upload')) await new Promise((resolve) => setTimeout(resolve, 5))
+    await assert.rejects(
+      h.target.resumeUpload('big', upload).then((left) => left.listParts()),
+      { code: 'ObjectNotFound' },
     )
   })
 

@@ -47,7 +47,7 @@ export type PushEnd = { readonly state: 'success' } | { readonly state: 'failed'
 /** Another attempt has taken the push over, or it was cancelled: whatever this one still wants to write is refused. */
 export class StalePush extends Error {}
 
-export const CANCELLED = 'cancelled'
+const CANCELLED = 'cancelled'
 
 /** A push as it is kept. */
 export interface PushRow {

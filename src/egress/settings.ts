@@ -1,5 +1,5 @@
 import type { Target } from '../cloud/index.ts'
-import { BYTE_SIZE_FORM, InvalidInput, parseByteSize } from '../kernel/index.ts'
+import { BYTE_SIZE_FORM, InvalidInput, MIN_EGRESS_BANDWIDTH, parseByteSize } from '../kernel/index.ts'
 import { parseManifestGlob } from './manifest-glob.ts'
 
 /** A list of the files of a commit, in the form that Redshift's COPY reads. */
@@ -46,7 +46,6 @@ const MAX_MANIFESTS = 100
 const MAX_MANIFEST_PATH_BYTES = 512
 const MAX_KEEP = 1000
 const MAX_PARALLEL = 64
-const MIN_BANDWIDTH = 1024
 
 /** Reads the fields of SETTING_FIELDS; others are not looked at. Throws InvalidInput that names `egress.<field>`. */
 export function parseSettings(fields: Readonly<Record<string, unknown>>, target: Target): PushSettings {
@@ -102,8 +101,8 @@ function readCount(field: string, value: unknown, least: number, most: number): 
 function readBandwidth(value: unknown): number | undefined {
   if (value === undefined) return undefined
   const bytes = typeof value === 'string' ? parseByteSize(value) : value
-  if (typeof bytes !== 'number' || !Number.isSafeInteger(bytes) || bytes < MIN_BANDWIDTH) {
-    throw wrong('bandwidth', `is ${BYTE_SIZE_FORM}, per second, at least ${MIN_BANDWIDTH}`)
+  if (typeof bytes !== 'number' || !Number.isSafeInteger(bytes) || bytes < MIN_EGRESS_BANDWIDTH) {
+    throw wrong('bandwidth', `is ${BYTE_SIZE_FORM}, per second, at least ${MIN_EGRESS_BANDWIDTH}`)
   }
   return bytes
 }

@@ -133,13 +133,16 @@ function sendPart(
 ): Promise<UploadedPart> {
   const { memory, content, lane, throttle, signal } = parts
   return again(parts, async () => {
-    // Before the memory and the lane: what waits for its bytes must not keep others out.
+    // Before the lane and the memory: what waits for its bytes must not keep others out.
     await throttle.take(end - start, signal)
-    return memory.run(end - start, async (body) => {
-      // Read for each try: what waits for the next one must not fill the memory.
-      await readPart(content.lend(entry.content, { start, end }), body)
-      return lane.run(() => upload.putPart(number, body, signal))
-    })
+    // The lane before the memory: a target that bears little must not hold the memory that parts for others need.
+    return lane.run(() =>
+      memory.run(end - start, async (body) => {
+        // Read for each try: what waits for the next one must not fill the memory.
+        await readPart(content.lend(entry.content, { start, end }), body)
+        return upload.putPart(number, body, signal)
+      }),
+    )
   })
 }
 

@@ -38,6 +38,12 @@ export async function* verifyByHand(
 ): AsyncGenerator<VerifyEvent> {
   const { db, versioning, openTarget, retry, random, clock } = parts
   if (repair) await refuseRepair(db, status)
+  const before = await pushesTo(db, status)
+  if (before.running !== null) {
+    throw new EgressRefused(`egress ${before.running} is changing ${status.url}: compare when it has ended`, {
+      egress: before.running,
+    })
+  }
   const { store, target } = await openTarget(status.url, status.secret)
   try {
     const ledger = await Ledger.open(db, target, status.repo)
@@ -55,6 +61,9 @@ export async function* verifyByHand(
         continue
       }
       await doubt()
+      if ((await pushesTo(db, status)).attempts !== before.attempts) {
+        throw new EgressRefused(`${status.url} was pushed to while it was compared: compare it again`)
+      }
       await db.write((tx) => keepResult(tx, { id: status.id, nowMs: clock.now() }, event))
       const isRight = event.missing + event.changed === 0
       yield repair && !isRight ? { ...event, repair: await sendAgain(parts, status, repair) } : event
@@ -65,6 +74,19 @@ export async function* verifyByHand(
   } finally {
     await store.close()
   }
+}
+
+/** What is being pushed there now, and how often something was. */
+async function pushesTo(
+  db: Database,
+  { repo, url }: EgressStatus,
+): Promise<{ running: string | null; attempts: number }> {
+  const row = await db.get<{ running: string | null; attempts: number }>(
+    `SELECT max(CASE state WHEN 'running' THEN id END) AS running, coalesce(sum(attempt), 0) AS attempts
+     FROM egress_push WHERE repo = ? AND url = ?`,
+    [repo, url],
+  )
+  return row ?? { running: null, attempts: 0 }
 }
 
 /** Whether what was pushed by this one is what should be there now. */

@@ -4,7 +4,7 @@ import { afterEach, describe, it } from 'node:test'
 import { StoreDenied, StoreUnreachable } from '../cloud/index.ts'
 import { MIB } from '../kernel/index.ts'
 import { PLAIN_SETTINGS } from './settings.ts'
-import { Harness } from './testing/harness.ts'
+import { Harness, signalled } from './testing/harness.ts'
 import type { VerifyEvent, VerifyResult } from './verify.ts'
 
 let open: Harness | undefined
@@ -92,6 +92,29 @@ describe('a comparison of a target with the ledger', () => {
     await h.push(id('2'), { a: '1', b: '2' })
     const { drift, end } = await verify(h, id('2'))
     assert.deepEqual([drift, end.files, end.unsent], [{}, 1, 1])
+  })
+
+  it('is refused while the target changes, and at its end where it has', async () => {
+    const h = await harness()
+    await h.push(id('1'), { a: '1' })
+    const [reached, goOn] = [signalled(), signalled()]
+    h.target.before = async (operation) => {
+      if (operation !== 'put') return
+      reached.call()
+      await goOn.promise
+    }
+    await h.request(id('2'), await h.tree({ a: '2' }))
+    await reached.promise
+    await assert.rejects(verify(h, id('1')), new RegExp(`egress ${id('2')} is changing s3://bucket`))
+    goOn.call()
+    await h.ended(id('2'))
+    h.target.before = async (operation) => {
+      if (operation !== 'list') return
+      h.target.before = () => undefined
+      await h.push(id('3'), { a: '3' })
+    }
+    await assert.rejects(verify(h, id('2')), /was pushed to while it was compared/)
+    assert.equal((await h.egress.inspect(id('2'))).verified, undefined)
   })
 
   it('reads every object back where it is asked to, and finds what no listing shows', async () => {

@@ -187,7 +187,8 @@ export class Worker {
       try {
         await this.#watched(running, work, () => work.run())
       } catch (error) {
-        goesOn = error instanceof Stopping || error instanceof StalePush
+        // One that failed may be retried: what it had sent of a large file is not sent again then.
+        goesOn = !(stop.signal.reason instanceof Cancelled)
         throw error
       } finally {
         if (!goesOn) await this.#clearUploads(store, ledger, log)

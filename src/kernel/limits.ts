@@ -57,5 +57,5 @@ export const MAX_ROTATION_GRACE_MS = 7 * 86_400_000
 export const MAX_TRANSACTIONS = 100
 /** The body of a PUT of `.sluice/commit`. */
 export const MAX_MESSAGE_BYTES = 4 * KIB
-/** Bytes per second: with less, the connection of a file that is on its way would stand still for longer than targets wait. */
-export const MIN_EGRESS_BANDWIDTH = 10_000
+/** Bytes per second: with less, a file would seem to stand still, and its connection with it. */
+export const MIN_EGRESS_BANDWIDTH = KIB

@@ -2,6 +2,7 @@ import type { Command } from 'commander'
 import type { CommitJson, EgressJson, VerifiedJson, VerifyJson } from '../../api/contract.ts'
 import { parseRevision } from '../address.ts'
 import { type ApiClient, apiPath, queryString } from '../client.ts'
+import { canMean } from '../egress-target.ts'
 import { CliError } from '../errors.ts'
 import { humanSize } from '../format.ts'
 import { type JsonOption, note, print, printJson, type Session, withJson } from '../session.ts'
@@ -47,10 +48,11 @@ async function findByTarget(api: ApiClient, address: string, url: string | undef
   const { repo, revision } = parseRevision(address)
   const { id: commit } = await api.get<CommitJson>(apiPath`/v1/repos/${repo}/commits/${revision}`)
   const found = await api.get<EgressJson[]>(`/v1/egress${queryString({ repo, limit: LOOKED_THROUGH })}`)
-  // As the server says it: without a slash at its end, and minio:// is s3:// with an endpoint.
-  const bare = (text: string) => text.replace(/\/+$/, '').replace(/^minio:/, 's3:')
-  const newest = found.find((item) => item.commit === commit && bare(item.url) === bare(url))
-  if (newest) return newest.id
+  const alike = found.filter((item) => item.commit === commit && canMean(url, item.url))
+  const newest = alike.find((item) => item.url === url) ?? alike[0]
+  const others = new Set(alike.map((item) => item.url))
+  if (newest && (newest.url === url || others.size === 1)) return newest.id
+  if (newest) throw new CliError(`${url} can be any of ${[...others].join(', ')}: say which`)
   throw new CliError(
     `${repo}@${commit.slice(0, 12)} was not pushed to ${url}: sluice egress list --repo ${repo} shows what was, and where to`,
   )

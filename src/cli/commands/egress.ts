@@ -8,6 +8,7 @@ import { CliError } from '../errors.ts'
 import { ago, between, details, humanSize, shorten } from '../format.ts'
 import { type JsonOption, note, print, printJson, printList, type Session, withJson } from '../session.ts'
 import { parseCount } from './commits.ts'
+import { readJob } from './jobs.ts'
 
 const DEFAULT_LISTED = 100
 /** How often a push that is waited for is looked at. */
@@ -74,6 +75,10 @@ export function addEgressCommands(program: Command, session: Session): Command {
       const queued = await (await session.api()).act<EgressJson>(apiPath`/v1/egress/${id}/retry`)
       if (options.detach) return show(session, options, queued, `${queued.id}\n`)
       await waitFor(session, options, queued)
+      if (queued.job === undefined || session.exitCode !== 0) return
+      // Its results can be read a moment after they have arrived.
+      const { state, reason = 'no reason is known' } = await readJob(session, queued.job, true)
+      if (state !== 'success') throw new CliError(`job ${queued.job} did not succeed: ${reason}`)
     })
   egress
     .command('cancel <egress>')

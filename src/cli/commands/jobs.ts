@@ -112,7 +112,8 @@ function logPrefix(line: LogLineJson): string {
   return `[${place.join(' ')}]${line.stream === 'stdout' ? '' : ` ${line.stream}:`}`
 }
 
-async function readJob(session: Session, id: string, wait: boolean): Promise<JobJson> {
+/** `wait`: as it ends. */
+export async function readJob(session: Session, id: string, wait: boolean): Promise<JobJson> {
   const api = await session.api()
   for (;;) {
     const job = await api.get<JobJson>(apiPath`/v1/jobs/${id}`)

@@ -152,19 +152,19 @@ class AzureStore implements ObjectStore {
   async delete(keys: readonly string[]): Promise<readonly { key: string; error: StoreError }[]> {
     const failures: { key: string; error: StoreError }[] = []
     const waiting = keys.values()
-    let stopped = false
+    let broken: { readonly error: unknown } | undefined
     const work = async () => {
       for (const key of waiting) {
-        if (stopped) return
+        if (broken) return
         const error = await this.#deleteOne(key)
         if (error) failures.push({ key, error })
       }
     }
     const stopAll = (error: unknown) => {
-      stopped = true
-      throw error
+      broken ??= { error }
     }
     await Promise.all(Array.from({ length: Math.min(DELETES_AT_ONCE, keys.length) }, () => work().catch(stopAll)))
+    if (broken) throw broken.error
     return failures
   }
 

@@ -30,6 +30,8 @@ const bodies = [0, 1, 2].map((index) => whole.subarray(index * MIN_PART_BYTES, (
 const options = { size: SIZE, partBytes: MIN_PART_BYTES }
 const md5 = (bytes: Buffer) => createHash('md5').update(bytes).digest('hex')
 
+const isGone = (error: unknown) => error instanceof ObjectNotFound && error.data['what'] === 'upload'
+
 async function putAll(key: string) {
   const upload = await store.createUpload(key, options)
   const parts = []
@@ -121,7 +123,6 @@ describe('an upload to Google Cloud Storage', () => {
   })
 
   it('says that it is gone when the service forgot it', async () => {
-    const isGone = (error: unknown) => error instanceof ObjectNotFound && error.data['what'] === 'upload'
     for (const status of [404, 410]) {
       const upload = await store.createUpload('k', options)
       server.misbehave('chunk', { kind: 'answer', status })
@@ -151,6 +152,15 @@ describe('an upload to Google Cloud Storage', () => {
       message: 'the store received other bytes than were sent; the object was removed',
     })
     assert.equal(await store.head('k'), undefined)
+    await assert.rejects(store.resumeUpload('k', upload.uploadId), isGone)
+  })
+
+  it('is not taken for done when what it made was replaced since', async () => {
+    const { upload, parts } = await putAll('k')
+    await upload.complete(parts)
+    await store.put('k', Buffer.from('newer'), 5)
+    await assert.rejects(store.resumeUpload('k', upload.uploadId), isGone)
+    await contentIs('k', Buffer.from('newer'))
   })
 
   it('is compared with its MD5 where it was gone on with, and not published if it is another', async () => {
@@ -160,6 +170,8 @@ describe('an upload to Google Cloud Storage', () => {
     const parts = [first, await resumed.putPart(2, bodies[0]!), await resumed.putPart(3, bodies[2]!)]
     await assert.rejects(resumed.complete(parts), StoreRejected)
     assert.equal(await store.head('k'), undefined)
+    // It would be refused for ever: whoever goes on begins anew.
+    await assert.rejects(store.resumeUpload('k', begun.uploadId), isGone)
   })
 
   it('takes parts in their order and of their size only', async () => {

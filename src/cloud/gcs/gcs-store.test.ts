@@ -69,6 +69,24 @@ describe('the driver of Google Cloud Storage', () => {
     }
   })
 
+  it('says how long the service asks to be left alone', async () => {
+    const store = openTestGcs(server)
+    for (const [retryAfter, expected] of [
+      ['7', 7000],
+      ['-1', undefined],
+      ['soon', undefined],
+    ] as const) {
+      server.misbehave('insert', { kind: 'answer', status: 429, reason: 'rateLimitExceeded', retryAfter })
+      // With a condition it is tried once.
+      await assert.rejects(store.put('k', Buffer.from('x'), 1, { only: 'absent' }), (error) => {
+        assert.ok(error instanceof StoreThrottled)
+        assert.equal(error.retryAfterMs, expected)
+        return true
+      })
+    }
+    await store.close()
+  })
+
   it('tells a bucket that is missing from an object that is', async () => {
     const store = openTestGcs({ ...server, bucket: 'nowhere' })
     const isMissing = (error: unknown) => error instanceof ObjectNotFound && error.data['what'] === 'bucket'

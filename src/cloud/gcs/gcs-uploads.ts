@@ -3,6 +3,8 @@ import {
   type ObjectInfo,
   ObjectNotFound,
   type PartUpload,
+  StoreError,
+  StorePreconditionFailed,
   StoreRejected,
   StoreUnreachable,
   type UploadedPart,
@@ -47,7 +49,7 @@ export async function createGcsUpload(to: GcsConnection, key: string, options: U
 /** Throws ObjectNotFound if the service does not know it any more. */
 export async function resumeGcsUpload(to: GcsConnection, key: string, uploadId: string): Promise<PartUpload> {
   const upload = new GcsUpload(to, key, decodeUploadId(placeOf(to, key), uploadId), undefined)
-  await upload.listParts()
+  await upload.takeUp()
   return upload
 }
 
@@ -77,6 +79,21 @@ class GcsUpload implements PartUpload {
     this.#state = state
     this.#session = new ResumableSession(to, to.fullKey(key), state.sessionId)
     this.#progress = persisted === undefined ? undefined : { kind: 'incomplete', persisted }
+  }
+
+  /** Throws ObjectNotFound if the upload is gone, or if what it made is not there any more. */
+  async takeUp(): Promise<void> {
+    const progress = await this.#ask()
+    if (progress.kind === 'incomplete') return
+    // The session remembers what it made, also where that was replaced, or removed since it was not what was sent.
+    const { name, generation } = progress.resource
+    const path = this.#to.path(name) + query({ ifGenerationMatch: generation, fields: 'generation' })
+    try {
+      await this.#to.again({ method: 'GET', path, subject: 'object' })
+    } catch (error) {
+      if (!(error instanceof ObjectNotFound || error instanceof StorePreconditionFailed)) throw error
+      throw new ObjectNotFound('what this upload made is not there any more', { what: 'upload' }, error)
+    }
   }
 
   async putPart(number: number, body: Buffer, signal?: AbortSignal): Promise<UploadedPart> {
@@ -130,6 +147,16 @@ class GcsUpload implements PartUpload {
     }
   }
 
+  /** What the service refused as a whole it would refuse for ever: whoever goes on begins anew. */
+  async #forget(): Promise<void> {
+    try {
+      await this.abort()
+    } catch (error) {
+      // It expires by itself.
+      if (!(error instanceof StoreError)) throw error
+    }
+  }
+
   /** Sends what the service does not have yet of bytes that begin at `start`. */
   async #cover(bytes: Buffer, start: number, signal: AbortSignal | undefined): Promise<void> {
     for (;;) {
@@ -150,7 +177,12 @@ class GcsUpload implements PartUpload {
       const tail = this.#tail
       if (!tail) throw new StoreRejected('the last part of this upload was not put')
       this.#checkOrder(progress, tail.from)
-      await this.#step(tail.bytes, tail.from, { crc32c })
+      try {
+        await this.#step(tail.bytes, tail.from, { crc32c })
+      } catch (error) {
+        if (error instanceof StoreRejected) await this.#forget()
+        throw error
+      }
     }
   }
 
@@ -175,7 +207,7 @@ class GcsUpload implements PartUpload {
         const from = Math.max(start, persistedOf(this.#progress))
         const { size } = this.#state
         const next = await this.#session.send(bytes.subarray(from - start), { from, size }, options)
-        if (!isFurther(next, this.#progress)) {
+        if (!isFurther(next, before)) {
           throw new StoreUnreachable(`${this.#to.place.service} kept nothing of what it was sent`)
         }
         this.#progress = next

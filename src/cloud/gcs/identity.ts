@@ -60,7 +60,8 @@ async function openClient(credentials: GcsCredentials | undefined, agents: Agent
     // Else it is looked for, in files, by a program and at the metadata service.
     projectId: 'unused',
     ...(credentials ? { credentials: keyFile(credentials) } : {}),
-    // With an agent of its own it takes no proxy of the environment's, and token services are guarded as targets are.
+    // With an agent of its own it takes no proxy of the environment's, and token services are guarded as targets are: all but
+    // the metadata service of Google's machines, which is asked by the host about itself.
     clientOptions: {
       transporterOptions: { agent: (url: URL) => (url.protocol === 'http:' ? agents.http : agents.https) },
     },

@@ -269,6 +269,35 @@ describe('the S3 driver against a store with faults', () => {
     await server.close()
   })
 
+  it("puts with the host's own identity, temporary as it is, by both ways", async () => {
+    const identity = {
+      AWS_ACCESS_KEY_ID: 'ASIAHOST',
+      AWS_SECRET_ACCESS_KEY: 'of the host',
+      AWS_SESSION_TOKEN: 'for an hour',
+      AWS_REGION: 'eu-central-1',
+    }
+    const before = { ...process.env }
+    Object.assign(process.env, identity)
+    try {
+      const server = await startScriptedServer(taken)
+      const store = openAt(`http://127.0.0.1:${server.port}`, { asHost: true })
+      for (let turn = 0; turn < 2; turn++) await putOne(store)
+      for (const { headers } of server.asked) {
+        assert.equal(headers['x-amz-security-token'], identity.AWS_SESSION_TOKEN)
+        assert.match(headers.authorization!, /Credential=ASIAHOST\/\d{8}\/eu-central-1\/s3\/aws4_request/)
+        assert.match(headers.authorization!, /SignedHeaders=[^,]*x-amz-security-token/)
+      }
+      assert.equal(server.asked.length, 2)
+      await store.close()
+      await server.close()
+    } finally {
+      for (const name of Object.keys(identity)) {
+        if (before[name] === undefined) delete process.env[name]
+        else process.env[name] = before[name]
+      }
+    }
+  })
+
   it('sends nothing over a connection that the guard does not allow, by either way of putting', async () => {
     await withServer(taken, async (store, server) => {
       await putOne(store)

@@ -5,10 +5,12 @@ import { crc32cBase64, crc32cOf } from '../gcs/crc32c.ts'
 export class GcsFault extends Error {
   readonly status: number
   readonly reason: string
-  constructor(status: number, reason: string, message: string) {
+  readonly retryAfter: string | undefined
+  constructor(status: number, reason: string, message: string, retryAfter?: string) {
     super(message)
     this.status = status
     this.reason = reason
+    this.retryAfter = retryAfter
   }
 }
 

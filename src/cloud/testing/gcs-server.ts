@@ -22,10 +22,18 @@ export type GcsOperation =
 
 /** How the server misbehaves, once. */
 export type GcsMisbehaviour =
-  | { readonly kind: 'answer'; readonly status: number; readonly reason?: string; readonly message?: string }
+  | {
+      readonly kind: 'answer'
+      readonly status: number
+      readonly reason?: string
+      readonly message?: string
+      readonly retryAfter?: string
+    }
   | { readonly kind: 'redirect'; readonly to: string }
   /** The connection ends when so many bytes of the body came; what a chunk brought is kept in whole grains. */
   | { readonly kind: 'cut'; readonly afterBytes: number }
+  /** The same, but for the end: nobody ever answers. */
+  | { readonly kind: 'stall'; readonly afterBytes: number }
   /** It is done, and the connection ends without an answer. */
   | { readonly kind: 'lost' }
   | { readonly kind: 'late'; readonly ms: number }
@@ -82,7 +90,10 @@ const MAX_PAGE = 1000
 /** Copies of more than this take two calls. */
 const COPIED_AT_ONCE_BYTES = 1024 * 1024
 
-export async function startGcsServer(): Promise<GcsServer> {
+/** `fate` is asked about every request that nothing was planned for. */
+export async function startGcsServer(
+  fate: (operation: GcsOperation) => GcsMisbehaviour | undefined = () => undefined,
+): Promise<GcsServer> {
   const account = makeAccount()
   const objects = new GcsObjects()
   const sessions = new GcsSessions(objects)
@@ -90,25 +101,26 @@ export async function startGcsServer(): Promise<GcsServer> {
   const requests: GcsLogged[] = []
   const misbehaviour = (operation: GcsOperation) => {
     const at = planned.findIndex((plan) => plan.operation === operation)
-    return at < 0 ? undefined : planned.splice(at, 1)[0]!.how
+    return at < 0 ? fate(operation) : planned.splice(at, 1)[0]!.how
   }
 
   async function serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const place = route(request)
     const how = misbehaviour(place.operation)
-    const body = await read(request, how?.kind === 'cut' ? how.afterBytes : Number.POSITIVE_INFINITY)
+    const body = await read(request, how && 'afterBytes' in how ? how.afterBytes : Number.POSITIVE_INFINITY)
     requests.push({ operation: place.operation, bytes: body.length, url: request.url ?? '', headers: request.headers })
     const problem = tokenProblem(request.headers.authorization, account, Date.now())
     if (problem !== undefined) throw new GcsFault(401, 'authError', problem)
-    if (how?.kind === 'answer') throw new GcsFault(how.status, how.reason ?? '', how.message ?? 'It misbehaves.')
+    if (how?.kind === 'answer')
+      throw new GcsFault(how.status, how.reason ?? '', how.message ?? 'It misbehaves.', how.retryAfter)
     if (how?.kind === 'redirect') {
       response.writeHead(307, { location: how.to }).end()
       return
     }
     if (how?.kind === 'late') await sleep(how.ms, undefined, { ref: false })
-    if (how?.kind === 'cut') {
+    if (how?.kind === 'cut' || how?.kind === 'stall') {
       if (place.operation === 'chunk') sessions.keepTorn(sessionOf(place), request.headers['content-range'], body)
-      request.socket.destroy()
+      if (how.kind === 'cut') request.socket.destroy()
       return
     }
     const reply = handle({ ...place, request, body }, objects, sessions)
@@ -211,6 +223,8 @@ function handle(call: Call, objects: GcsObjects, sessions: GcsSessions): Reply {
       sessions.cancel(sessionOf(call))
       return { status: 499 }
     case 'get':
+      objects.object(bucket, name)
+      objects.checkGeneration(bucket, name, match)
       return described(resourceOf(objects.object(bucket, name)))
     case 'media':
       return media(call, objects)
@@ -328,9 +342,10 @@ function emptied({ items }: Record<string, unknown>): Record<string, unknown> {
   return { nextPageToken: Buffer.from(first?.name ?? '').toString('base64url') }
 }
 
-function faultReply({ status, reason, message }: GcsFault): Reply {
+function faultReply({ status, reason, message, retryAfter }: GcsFault): Reply {
   return {
     status,
+    headers: retryAfter === undefined ? {} : { 'retry-after': retryAfter },
     document: { error: { code: status, message, errors: [{ message, domain: 'global', reason }] } },
   }
 }

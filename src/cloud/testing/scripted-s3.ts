@@ -3,20 +3,17 @@ import { systemClock } from '../../kernel/index.ts'
 import type { ObjectStore } from '../object-store.ts'
 import { openS3Store } from '../s3/s3-store.ts'
 import type { S3Target } from '../target.ts'
-import { createTargetGuard } from '../target-guard.ts'
+import { createTargetGuard, type TargetGuard } from '../target-guard.ts'
 import { type AskedRequest, type Reply, type ScriptedServer, startScriptedServer } from './scripted-server.ts'
 
 export const testCredentials = { accessKeyId: 'AKIATEST', secretAccessKey: 'a secret that never shows' }
 
 /** A store at the endpoint, that tries soon and gives up soon. */
-export function openAt(
-  endpoint: string,
-  options: { guard?: ReturnType<typeof createTargetGuard>; attempts?: number } = {},
-) {
+export function openAt(endpoint: string, options: { guard?: TargetGuard; attempts?: number; asHost?: boolean } = {}) {
   const target: S3Target = { kind: 's3', endpoint, bucket: 'bucket', folder: '', url: 's3://bucket', identity: 'b' }
   return openS3Store({
     target,
-    credentials: testCredentials,
+    credentials: options.asHost ? undefined : testCredentials,
     region: undefined,
     guard: options.guard ?? createTargetGuard({ allowTargets: ['127.0.0.1:*'] }),
     clock: systemClock,

@@ -110,6 +110,9 @@ export interface HarnessOptions {
   readonly realStores?: boolean
   readonly allowTargets?: readonly string[]
   readonly log?: Log
+  /** Bytes per second over all pushes, and the time that they are measured by. */
+  readonly bandwidth?: number
+  readonly pace?: EgressOptions['pace']
   /** Pushed to instead of the folder; it is the caller's to close. */
   readonly target?: ObjectStore
 }
@@ -185,7 +188,12 @@ export class Harness {
       ...(this.#options.meter ? { meter: this.#options.meter } : {}),
       retry: { attempts: 12, firstDelayMs: 1, maxDelayMs: 4 },
       ...(this.#options.realStores ? {} : { openStore: () => mortal<ObjectStore>(this.target, life) }),
-      config: { ...ALLOWED, allowTargets: this.#options.allowTargets ?? ALLOWED.allowTargets },
+      config: {
+        ...ALLOWED,
+        allowTargets: this.#options.allowTargets ?? ALLOWED.allowTargets,
+        egressBandwidth: this.#options.bandwidth,
+      },
+      ...(this.#options.pace ? { pace: this.#options.pace } : {}),
     })
     await this.egress.start()
   }
