@@ -111,3 +111,18 @@ describe('an egress over the API', () => {
     assert.deepEqual([again.state, again.reason, again.finished], ['waiting', undefined, null])
   })
 })
+
+it('an egress of a repo that is gone is not shown to the readers of another one of that name', async () => {
+  const name = parseRepoName('images')
+  assert.ok((await read<EgressJson[]>(ask('GET', '/v1/egress', undefined, reader))).length > 0)
+  const [old] = await read<EgressJson[]>(ask('GET', '/v1/egress?repo=images'))
+  await stack.versioning.deleteRepo(name)
+  await stack.versioning.createRepo(name)
+  await stack.versioning.roles.set(name, (await stack.options.users.inspect('stranger')).canonicalId, 'reader')
+  for (const path of ['/v1/egress', '/v1/egress?repo=images&limit=1']) {
+    assert.deepEqual(await read(ask('GET', path, undefined, stranger)), [])
+  }
+  const refused = await ask('GET', `/v1/egress/${old!.id}`, undefined, stranger)
+  assert.equal(codeOf(refused), 'EgressNotFound')
+  assert.equal((await read<EgressJson>(ask('GET', `/v1/egress/${old!.id}`))).id, old!.id)
+})

@@ -67,7 +67,7 @@ export function table(head: readonly string[], rows: readonly (readonly string[]
 export function details(pairs: readonly (readonly [name: string, value: string])[]): string {
   const width = Math.max(...pairs.map(([name]) => name.length)) + 2
   return pairs
-    .map(([name, value]) => `${`${name}:`.padEnd(width)}${value}`.trimEnd())
+    .map(([name, value]) => `${`${name}:`.padEnd(width)}${printableLines(value)}`.trimEnd())
     .join('\n')
     .concat('\n')
 }
@@ -75,6 +75,11 @@ export function details(pairs: readonly (readonly [name: string, value: string])
 /** Control characters (they could be in a file's name) as `\x1b`, so that no name can write to the terminal. */
 export function printable(text: string): string {
   return text.replace(/\p{Cc}/gu, (c) => `\\x${c.charCodeAt(0).toString(16).padStart(2, '0')}`)
+}
+
+/** The same for a text of several lines. */
+export function printableLines(text: string): string {
+  return text.split('\n').map(printable).join('\n')
 }
 
 function columnsOf(text: string): number {

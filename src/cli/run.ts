@@ -2,6 +2,7 @@ import { readFile } from 'node:fs/promises'
 import { CommanderError } from 'commander'
 import { DomainError, errorMessage } from '../kernel/index.ts'
 import { CliError } from './errors.ts'
+import { printableLines } from './format.ts'
 import { buildProgram } from './program.ts'
 import { type Output, openSession, type Surroundings } from './session.ts'
 
@@ -24,7 +25,8 @@ export function report(error: unknown, stderr: Output): number {
   if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2
   const expected = error instanceof CliError || error instanceof DomainError
   const text = !expected && error instanceof Error ? (error.stack ?? error.message) : errorMessage(error)
-  stderr.write(`sluice: ${text}\n`)
+  // Messages may quote what somebody else has said, such as a target.
+  stderr.write(`sluice: ${printableLines(text)}\n`)
   return error instanceof CliError ? error.exitCode : 1
 }
 

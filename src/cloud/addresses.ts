@@ -6,8 +6,18 @@ import ipaddr from 'ipaddr.js'
  */
 const closedRanges = new Set(['loopback', 'linkLocal', 'unspecified', 'broadcast', 'multicast'])
 
-/** Metadata services outside the link-local ranges: Amazon's by IPv6, Alibaba's, Azure's wire server, Oracle's. */
-const metadataAddresses = new Set(['fd00:ec2::254', '100.100.100.200', '168.63.129.16', '192.0.0.192'])
+/**
+ * Metadata services outside the link-local ranges: Amazon's by IPv6 and that of its pods, Google's by IPv6, Alibaba's, Azure's wire
+ * server, Oracle's.
+ */
+const metadataAddresses = new Set([
+  'fd00:ec2::254',
+  'fd00:ec2::23',
+  'fd20:ce::254',
+  '100.100.100.200',
+  '168.63.129.16',
+  '192.0.0.192',
+])
 
 /** Whether a target at this address needs to be allowed by name. Anything that is not an address does. */
 export function isClosed(address: string): boolean {

@@ -28,3 +28,13 @@ const MAX_LIST_PAGE = 1000
 export function pageLimit(limit: number | undefined): number {
   return Math.max(1, Math.min(limit ?? MAX_LIST_PAGE, MAX_LIST_PAGE))
 }
+
+/** A key that a store has named, fit for a message. */
+export function shownKey(key: string): string {
+  return JSON.stringify(
+    key
+      .slice(0, 200)
+      .toWellFormed()
+      .replace(/\p{Cc}/gu, '?'),
+  )
+}

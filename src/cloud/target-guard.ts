@@ -5,7 +5,7 @@ import { isIP, type LookupFunction } from 'node:net'
 import type { Duplex } from 'node:stream'
 import { InvalidConfig } from '../kernel/index.ts'
 import { isClosed, isLoopback, normalAddress } from './addresses.ts'
-import { StoreDenied } from './object-store.ts'
+import { StoreDenied, StoreRejected } from './object-store.ts'
 
 /** Decides which addresses may be reached. The decision is made on the very address that is connected to. */
 export interface TargetGuard {
@@ -84,6 +84,10 @@ class GuardedHttpAgent extends http.Agent {
     if ('refused' in guarded) return refuse(guarded.refused, callback)
     return super.createConnection({ ...options, ...guarded }, callback)
   }
+  addRequest(request: http.ClientRequest, options: unknown): void {
+    refuseUpgrade(request)
+    addRequest.call(this, request, options)
+  }
 }
 
 class GuardedHttpsAgent extends https.Agent {
@@ -100,6 +104,23 @@ class GuardedHttpsAgent extends https.Agent {
     if ('refused' in guarded) return refuse(guarded.refused, callback)
     return super.createConnection({ ...options, ...guarded }, callback)
   }
+  addRequest(request: http.ClientRequest, options: unknown): void {
+    refuseUpgrade(request)
+    addRequest.call(this, request, options)
+  }
+}
+
+/** How a request comes to its agent (that of https has the same); it is part of Node, and not of its types. */
+const { addRequest } = http.Agent.prototype as unknown as {
+  addRequest(this: http.Agent, request: http.ClientRequest, options: unknown): void
+}
+
+/** Else Node ends the connection without a word: no answer, no error, no time limit, and whoever waits would wait for ever. */
+function refuseUpgrade(request: http.ClientRequest): void {
+  request.once('upgrade', (_answer, socket: Duplex) => {
+    socket.destroy()
+    request.emit('error', new StoreRejected('the store answers with another protocol than HTTP (status 101)'))
+  })
 }
 
 /** By callback: what an agent throws leaves the timers of the request behind. */

@@ -57,3 +57,24 @@ it('throws the reason of an abort and not what it led to', async () => {
   })
   await assert.rejects(work, /^Error: stopped$/)
 })
+
+it('leaves what does not end when it is told to stop', async () => {
+  const stop = new AbortController()
+  const reason = new Error('stopping')
+  const never = again(patience(stop.signal), () => new Promise(() => undefined), undefined, 1)
+  stop.abort(reason)
+  await assert.rejects(never, reason)
+})
+
+it('waits for what ends soon after it was told to stop', async () => {
+  const stop = new AbortController()
+  let ended = false
+  const soon = again(patience(stop.signal), async () => {
+    await new Promise((resolve) => setTimeout(resolve, 5))
+    ended = true
+    return 'done'
+  })
+  stop.abort(new Error('stopping'))
+  assert.equal(await soon, 'done')
+  assert.ok(ended)
+})

@@ -1,6 +1,6 @@
 import { type RetryPolicy, retrying, StoreError } from '../cloud/index.ts'
 import { DomainError } from '../kernel/index.ts'
-import { RETRY_FOR_MS } from './limits.ts'
+import { ABANDON_AFTER_MS, RETRY_FOR_MS } from './limits.ts'
 
 /** How what fails is tried again. */
 export interface Patience {
@@ -22,13 +22,14 @@ export async function again<Result>(
   { retry, random, signal }: Patience,
   work: () => Promise<Result>,
   nowMs: () => number = () => performance.now(),
+  graceMs = ABANDON_AFTER_MS,
 ): Promise<Result> {
   const begunMs = nowMs()
   let tries = 0
   const once = async () => {
     tries++
     try {
-      return await work()
+      return await orAbandoned(work(), signal, graceMs)
     } catch (error) {
       if (error instanceof StoreError && error.retryable && nowMs() - begunMs >= RETRY_FOR_MS)
         throw gaveUp(error, tries)
@@ -40,6 +41,26 @@ export async function again<Result>(
   } catch (error) {
     throw error instanceof StoreError && error.retryable ? gaveUp(error, tries) : error
   }
+}
+
+/**
+ * What was asked for, or the signal's reason some time after it aborted: a target that sends a byte now and then must keep neither a
+ * push from being cancelled nor the server from stopping. Until then it is waited for, since it may take effect all the same.
+ */
+export function orAbandoned<Result>(work: Promise<Result>, signal: AbortSignal, graceMs: number): Promise<Result> {
+  return new Promise((resolve, reject) => {
+    let timer: NodeJS.Timeout | undefined
+    const wait = () => {
+      timer = setTimeout(() => reject(signal.reason), graceMs)
+    }
+    const end = () => {
+      clearTimeout(timer)
+      signal.removeEventListener('abort', wait)
+    }
+    if (signal.aborted) wait()
+    else signal.addEventListener('abort', wait, { once: true })
+    work.finally(end).then(resolve, reject)
+  })
 }
 
 function gaveUp(error: StoreError, tries: number): GaveUp {

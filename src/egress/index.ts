@@ -1,7 +1,7 @@
 export type { RunRequest } from './by-hand.ts'
 export type { CheckedEgress } from './check.ts'
 export { type Egress, type EgressOptions, openEgress } from './egress.ts'
-export type { EgressError } from './errors.ts'
+export { type EgressError, EgressNotFound } from './errors.ts'
 export { measureEgress } from './metrics.ts'
 export type { EgressRequest } from './pushes.ts'
 export {

@@ -43,6 +43,9 @@ interface ObjectRow {
 /** Stands for the tree of a target where each commit has a folder of its own. */
 export const FOLDERS = 'folders'
 
+/** Of what is not at the target as it should be: no file has it, so that the next push sends it. */
+const DOUBTED = ''
+
 const COLUMNS = 'pipeline, fingerprint, size, etag, md5, sent, owned, prefix'
 
 /**
@@ -212,7 +215,7 @@ export class Ledger {
    */
   async doubt(tx: Transaction, paths: readonly string[]): Promise<void> {
     await tx.run(
-      `UPDATE egress_object SET sent = 0, fingerprint = '' WHERE location = ? AND pipeline = ? AND key IN (SELECT value FROM json_each(?))`,
+      `UPDATE egress_object SET sent = 0, fingerprint = '${DOUBTED}' WHERE location = ? AND pipeline = ? AND key IN (SELECT value FROM json_each(?))`,
       [this.#location, this.#pipeline, this.#keys(paths)],
     )
     await this.folders.doubt(tx, new Set(paths.map((path) => path.split('/', 1)[0]!)))
@@ -290,13 +293,17 @@ export class Ledger {
       owned: row.owned === 1,
       etag: row.etag ?? undefined,
       md5: row.md5 ?? undefined,
+      ...(row.fingerprint === DOUBTED ? { doubted: true } : {}),
     }
   }
 }
 
-/** Forgets all that a pipeline has pushed; the objects stay where they are and belong to nobody. */
+/**
+ * Forgets all that a pipeline has pushed; the objects stay where they are and belong to nobody. Not which uploads have not ended:
+ * the push that was cut off, or whoever writes that key next, removes their parts.
+ */
 export async function releasePipeline(tx: Transaction, pipeline: string): Promise<void> {
-  for (const table of ['egress_object', 'egress_target', 'egress_upload', 'egress_folder']) {
+  for (const table of ['egress_object', 'egress_target', 'egress_folder']) {
     await tx.run(`DELETE FROM ${table} WHERE pipeline = ?`, [pipeline])
   }
 }

@@ -45,5 +45,7 @@ export const TICK_MS = 2_000
 export const MAX_PUSH_ATTEMPTS = 20
 /** Pauses of half a minute in all, more or less: a target that restarts is waited for. */
 export const DEFAULT_RETRY = { attempts: 12, firstDelayMs: 250, maxDelayMs: 10_000 } as const
+/** What was told to stop and does not is waited for no longer: its target may never answer. */
+export const ABANDON_AFTER_MS = 20_000
 /** After this no further try begins: against a target that takes every connection and answers none. */
 export const RETRY_FOR_MS = 5 * 60_000

@@ -10,6 +10,8 @@ export interface Known {
   readonly sent: boolean
   /** It was surely written by us once; else the object there may be somebody else's. */
   readonly owned: boolean
+  /** A comparison has found that it is not there as it should be; nothing has been sent since. */
+  readonly doubted?: boolean
   /** The ETag that ours has, or will have, there. */
   readonly etag: string | undefined
   /** Hex, of the whole content, where it is known. */

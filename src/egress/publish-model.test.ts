@@ -89,7 +89,7 @@ describe('a target', () => {
             isMarked = marks && (isMarked || ended === 'success')
           }
         }),
-        { numRuns: 12 },
+        { numRuns: 20 },
       )
     } finally {
       await h.close()

@@ -88,7 +88,8 @@ export class Push {
   async #removeFolder({ commit }: Folder): Promise<void> {
     const { ledger } = this.#work.parts
     const base = `${commit}/`
-    // Nobody should take for whole what is being deleted.
+    // Nobody should take for whole what is being deleted: neither those who read it, nor the next push.
+    await this.#work.write((tx) => ledger.folders.doubt(tx, new Set([commit])))
     const mark = (await ledger.find([base + SUCCESS_FILE])).get(base + SUCCESS_FILE)
     if (mark) await withdraw(this.#work, mark)
     await removeAll(this.#work, ledger.all(base))

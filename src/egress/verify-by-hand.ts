@@ -1,5 +1,5 @@
 import { StoreError } from '../cloud/index.ts'
-import { type Clock, type Database, randomHexId } from '../kernel/index.ts'
+import { type Clock, type Database, type Queries, randomHexId } from '../kernel/index.ts'
 import type { CommitRef, TreeHash, Versioning } from '../versioning/index.ts'
 import { GaveUp, type Patience } from './again.ts'
 import type { PlaceFor } from './by-hand.ts'
@@ -51,7 +51,12 @@ export async function* verifyByHand(
     const doubt = async () => {
       const paths = doubted
       doubted = []
-      if (paths.length > 0) await db.write((tx) => ledger.doubt(tx, paths))
+      if (paths.length === 0) return
+      await db.write(async (tx) => {
+        // A push that has begun since has made its plan, and would end with the target in step in spite of this.
+        if ((await pushesTo(tx, status)).attempts !== before.attempts) throw changedMeanwhile(status)
+        await ledger.doubt(tx, paths)
+      })
     }
     for await (const event of verifyTarget({ store, ledger, versioning, deep, retry, random, signal })) {
       if (event.kind !== 'verified') {
@@ -61,9 +66,7 @@ export async function* verifyByHand(
         continue
       }
       await doubt()
-      if ((await pushesTo(db, status)).attempts !== before.attempts) {
-        throw new EgressRefused(`${status.url} was pushed to while it was compared: compare it again`)
-      }
+      if ((await pushesTo(db, status)).attempts !== before.attempts) throw changedMeanwhile(status)
       await db.write((tx) => keepResult(tx, { id: status.id, nowMs: clock.now() }, event))
       const isRight = event.missing + event.changed === 0
       yield repair && !isRight ? { ...event, repair: await sendAgain(parts, status, repair) } : event
@@ -78,7 +81,7 @@ export async function* verifyByHand(
 
 /** What is being pushed there now, and how often something was. */
 async function pushesTo(
-  db: Database,
+  db: Queries,
   { repo, url }: EgressStatus,
 ): Promise<{ running: string | null; attempts: number }> {
   const row = await db.get<{ running: string | null; attempts: number }>(
@@ -87,6 +90,10 @@ async function pushesTo(
     [repo, url],
   )
   return row ?? { running: null, attempts: 0 }
+}
+
+function changedMeanwhile({ url }: EgressStatus): EgressRefused {
+  return new EgressRefused(`${url} was pushed to while it was compared: compare it again`)
 }
 
 /** Whether what was pushed by this one is what should be there now. */

@@ -93,6 +93,7 @@ async function compare(
   trees: Trees | undefined,
 ): Promise<'foreign' | 'unsent' | 'right' | 'unread' | Drift> {
   if (!known?.ours) return 'foreign'
+  if (known.doubted) return { drift: 'changed', why: 'it was found so before, and was not sent again since' }
   if (!known.sent) return 'unsent'
   if (!object) return { drift: 'missing', why: 'it is not there' }
   if (object.size !== known.size) {
@@ -132,8 +133,12 @@ async function readBack(known: Known, parts: VerifyParts, trees: Trees): Promise
   if (!expected) return 'unread'
   const found = await again(parts, async () => {
     const [sha256, md5] = [createHash('sha256'), createHash('md5')]
+    let bytes = 0
     for await (const piece of (await store.get(known.path)) as AsyncIterable<Buffer>) {
       parts.signal.throwIfAborted()
+      bytes += piece.length
+      // Whatever the listing said of it: it may have no end.
+      if (bytes > known.size) break
       sha256.update(piece)
       md5.update(piece)
     }

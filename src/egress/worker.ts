@@ -1,10 +1,18 @@
 import type { ObjectStore, RetryPolicy } from '../cloud/index.ts'
 import { type Database, DomainError, errorMessage, type Log } from '../kernel/index.ts'
 import type { Versioning } from '../versioning/index.ts'
+import { orAbandoned } from './again.ts'
 import type { TargetLanes } from './lanes.ts'
 import { Ledger } from './ledger.ts'
 import { PartMemory } from './limiter.ts'
-import { MAX_PUSHES, PART_MEMORY_BYTES, PROGRESS_EVERY_MS, RENEW_EVERY_MS, TICK_MS } from './limits.ts'
+import {
+  ABANDON_AFTER_MS,
+  MAX_PUSHES,
+  PART_MEMORY_BYTES,
+  PROGRESS_EVERY_MS,
+  RENEW_EVERY_MS,
+  TICK_MS,
+} from './limits.ts'
 import type { EgressMeter } from './metrics.ts'
 import { placeOf } from './place.ts'
 import { Rate } from './progress.ts'
@@ -76,8 +84,13 @@ export class Worker {
     if (this.#stopped) return
     this.#stopped = true
     clearInterval(this.#tick)
+    const stopAll = () => {
+      for (const { stop } of this.#running.values()) stop.abort(new Stopping('stopping'))
+    }
+    // What runs need not wait for a claim under way; what that one brings is stopped after it.
+    stopAll()
     await this.#claiming
-    for (const { stop } of this.#running.values()) stop.abort(new Stopping('stopping'))
+    stopAll()
     await Promise.all([...this.#running.values()].map(({ done }) => done))
   }
 
@@ -231,13 +244,15 @@ export class Worker {
 
   /** Uploads that no later try goes on with: the target would keep, and charge for, their parts. */
   async #clearUploads(store: ObjectStore, ledger: Ledger, log: Log): Promise<void> {
+    const deadline = AbortSignal.timeout(ABANDON_AFTER_MS)
+    const inTime = <Result>(work: Promise<Result>) => orAbandoned(work, deadline, 0)
     try {
       for (const { path, uploadId } of await ledger.openUploads()) {
-        const upload = await store.resumeUpload(path, uploadId).catch((error: unknown) => {
+        const upload = await inTime(store.resumeUpload(path, uploadId)).catch((error: unknown) => {
           if ((error as { code?: unknown }).code === 'ObjectNotFound') return undefined
           throw error
         })
-        await upload?.abort()
+        if (upload) await inTime(upload.abort())
         await this.#parts.db.write((tx) => ledger.forgetUpload(tx, path))
       }
     } catch (error) {

@@ -1,5 +1,12 @@
-import { EGRESS_STATES, type EgressInfo } from '../../egress/index.ts'
+import {
+  EGRESS_STATES,
+  type EgressInfo,
+  EgressNotFound,
+  type EgressQuery,
+  type EgressStatus,
+} from '../../egress/index.ts'
 import { MAX_LIST_KEYS } from '../../kernel/index.ts'
+import { type CommitId, CommitNotFound, RepoNotFound } from '../../versioning/index.ts'
 import { addressField, repoField } from '../addresses.ts'
 import type { Caller } from '../caller.ts'
 import { egressInfoJson, egressJson, verifyJson } from '../egress-views.ts'
@@ -29,7 +36,8 @@ export const egressRoutes: readonly Route[] = [
     },
     async ({ query: { repo, limit = DEFAULT_PAGE, ...query }, caller, services }) => {
       const repos = await visibleRepos(services, caller, repo)
-      return json((await services.egress.list({ limit, ...present({ ...query, repos }) })).map(egressJson))
+      const found = await listVisible(services, caller, { limit, ...present({ ...query, repos }) })
+      return json(found.map(egressJson))
     },
   ),
   route(
@@ -119,10 +127,46 @@ export const egressRoutes: readonly Route[] = [
 ]
 
 /** An egress is for those who may read what it pushes. Throws AccessDenied, EgressNotFound, AmbiguousEgress. */
-async function findEgress({ egress }: Services, caller: Caller, idOrPrefix: string): Promise<EgressInfo> {
-  const found = await egress.inspect(idOrPrefix)
+async function findEgress(services: Services, caller: Caller, idOrPrefix: string): Promise<EgressInfo> {
+  const found = await services.egress.inspect(idOrPrefix)
   caller.authorize('read', found.repo)
+  if (!(await isVisible(services, caller, found))) throw new EgressNotFound(idOrPrefix)
   return found
+}
+
+/** A page of those that the caller may see. */
+async function listVisible(
+  services: Services,
+  caller: Caller,
+  query: EgressQuery & { readonly limit: number },
+): Promise<readonly EgressStatus[]> {
+  const { limit } = query
+  const found: EgressStatus[] = []
+  for (let { before } = query; ; ) {
+    const page = await services.egress.list({ ...query, ...present({ before }) })
+    for (const one of page) if (await isVisible(services, caller, one)) found.push(one)
+    before = page.at(-1)?.id
+    if (page.length < limit || found.length >= limit) return found.slice(0, limit)
+  }
+}
+
+/**
+ * Names of repos come back, and what was pushed out of the repo of before is not for readers of the new one: they are shown what was
+ * pushed of its own commits.
+ */
+async function isVisible(
+  { versioning }: Services,
+  caller: Caller,
+  { repo, commit }: Pick<EgressStatus, 'repo' | 'commit'>,
+): Promise<boolean> {
+  if (caller.may('read', undefined)) return true
+  try {
+    await versioning.getCommit(repo, commit as CommitId)
+    return true
+  } catch (error) {
+    if (error instanceof CommitNotFound || error instanceof RepoNotFound) return false
+    throw error
+  }
 }
 
 /** Undefined: all. Throws AccessDenied. */

@@ -4,7 +4,7 @@ import { parseRevision } from '../address.ts'
 import { type ApiClient, apiPath, queryString } from '../client.ts'
 import { canMean } from '../egress-target.ts'
 import { CliError } from '../errors.ts'
-import { humanSize } from '../format.ts'
+import { humanSize, printable } from '../format.ts'
 import { type JsonOption, note, print, printJson, type Session, withJson } from '../session.ts'
 
 /** As many egresses of a repo as one answer of the API holds. */
@@ -34,7 +34,7 @@ export function addVerifyCommand(egress: Command, session: Session): void {
       for await (const line of lines) {
         if (line.kind === 'verified') return finish(session, options, line, named)
         if (options.json) named.push(line)
-        else print(session, `${describe(line)}\n`)
+        else print(session, `${printable(describe(line))}\n`)
       }
       throw new CliError('the comparison has not come to its end: try again')
     })

@@ -1,7 +1,7 @@
 import type { BlobRequestConditions, BlockBlobClient, ContainerClient } from '@azure/storage-blob'
 import type { Clock } from '../../kernel/index.ts'
 import type { AzureCredentials } from '../credentials.ts'
-import { ObjectNotFound, type PutOptions } from '../object-store.ts'
+import { ObjectNotFound, type PutOptions, StoreRejected } from '../object-store.ts'
 import { type RetryPolicy, retrying } from '../retry.ts'
 import type { AzureTarget } from '../target.ts'
 import type { TargetGuard } from '../target-guard.ts'
@@ -29,6 +29,7 @@ export class AzureConnection {
   readonly #client: AzureClient
   readonly #retry: RetryPolicy
   readonly #random: () => number
+  #isClosed = false
 
   constructor(options: AzureConnectionOptions) {
     const { target, credentials } = options
@@ -65,6 +66,8 @@ export class AzureConnection {
   /** Once; failures come in the stores' vocabulary, an abort as the signal's reason. */
   async once<Result>(work: () => Promise<Result>, signal?: AbortSignal): Promise<Result> {
     signal?.throwIfAborted()
+    // A listing that its caller has given up goes no further.
+    if (this.#isClosed) throw new StoreRejected('the store was closed')
     try {
       return await work()
     } catch (error) {
@@ -79,6 +82,7 @@ export class AzureConnection {
   }
 
   close(): void {
+    this.#isClosed = true
     this.#client.close()
   }
 }

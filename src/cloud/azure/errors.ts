@@ -223,12 +223,20 @@ function bare(error: Error): Error {
   return cause
 }
 
+/** Control characters in what somebody else wrote could forge lines, or write to a terminal. */
+function plain(text = ''): string {
+  return text
+    .slice(0, 300)
+    .replace(/[\p{Cc}\s]+/gu, ' ')
+    .trim()
+}
+
 function answerOf(error: RestError, status: number): Answer {
   const code = error.response?.headers.get('x-ms-error-code') ?? error.code ?? ''
   const text = error.response?.bodyAsText ?? ''
   // What follows the first line is the id of the request and the time of the answer.
-  const message = (/<Message>([^<\n]*)/.exec(text)?.[1] ?? '').trim().slice(0, 300)
-  const detail = (/<AuthenticationErrorDetail>([^<]*)/.exec(text)?.[1] ?? '').slice(0, 300)
+  const message = plain(/<Message>([^<\n]*)/.exec(text)?.[1])
+  const detail = plain(/<AuthenticationErrorDetail>([^<]*)/.exec(text)?.[1])
   const seconds = /^\d{1,6}$/.exec(error.response?.headers.get('retry-after') ?? '')?.[0]
   const retryAfterMs = seconds === undefined ? undefined : Number(seconds) * 1000
   return { code: /^[A-Za-z0-9_]{1,80}$/.test(code) ? code : '', message, status, detail, retryAfterMs }

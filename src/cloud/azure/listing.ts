@@ -3,12 +3,18 @@ import type {
   ContainerListBlobFlatSegmentResponse,
   ContainerListBlobHierarchySegmentResponse,
 } from '@azure/storage-blob'
-import { pageLimit } from '../key-rules.ts'
+import { pageLimit, shownKey } from '../key-rules.ts'
 import { type ListOptions, type ListPage, StoreDenied, StoreRejected } from '../object-store.ts'
 import { byteOrdered, type Listed } from './byte-order.ts'
 import { type AzureConnection, bareEtag, md5Hex } from './connection.ts'
 
 type Entry = ListPage['objects'][number]
+
+/** A page may be empty and yet not the last one; so many in a row are a fault. */
+const MAX_EMPTY_PAGES = 1000
+
+/** Azure: 1,024. */
+const MAX_NAME_CHARACTERS = 1024
 
 /** Listings that were left in the middle, to go on from. Each keeps a page of entries at most. */
 const MAX_LEFT_OPEN = 8
@@ -80,12 +86,16 @@ export class AzureListing {
   }
 
   async *#flat(prefix: string, pageSize: number): AsyncGenerator<Listed> {
+    let empty = 0
     for (let marker: string | undefined; ; ) {
       const page = await this.#to.again(async (): Promise<ContainerListBlobFlatSegmentResponse | undefined> => {
         const pages = this.#to.container.listBlobsFlat({ prefix }).byPage(paging(pageSize, marker))
         return (await pages.next()).value
       })
-      for (const blob of page?.segment.blobItems ?? []) yield { name: blob.name, blob }
+      const blobs = (page?.segment.blobItems ?? []).map((blob): Listed => ({ name: blob.name, blob }))
+      empty = blobs.length === 0 ? empty + 1 : 0
+      this.#checkPage(blobs, prefix, empty)
+      yield* blobs
       const next: string | undefined = page?.continuationToken
       if (!next || next === marker) return
       marker = next
@@ -103,6 +113,7 @@ export class AzureListing {
 
   /** The names of one level that begin with a prefix; folders end in a slash. */
   async *#level(prefix: string, pageSize: number): AsyncGenerator<Listed> {
+    let empty = 0
     for (let marker: string | undefined; ; ) {
       const page = await this.#to.again(async (): Promise<ContainerListBlobHierarchySegmentResponse | undefined> => {
         const options = { prefix, includeMetadata: true }
@@ -111,11 +122,26 @@ export class AzureListing {
       })
       const blobs = (page?.segment.blobItems ?? []).map((blob): Listed => ({ name: blob.name, blob }))
       const folders = (page?.segment.blobPrefixes ?? []).map(({ name }): Listed => ({ name, blob: undefined }))
+      empty = blobs.length + folders.length === 0 ? empty + 1 : 0
+      this.#checkPage([...blobs, ...folders], prefix, empty)
       yield* inServerOrder([...blobs, ...folders])
       const next: string | undefined = page?.continuationToken
       if (!next || next === marker) return
       marker = next
     }
+  }
+
+  /** What is gone into must be deeper than where it was found: else a listing could be led around for ever. */
+  #checkPage(items: readonly Listed[], prefix: string, empty: number): void {
+    const { service } = this.#to.place
+    const odd = items.find(
+      ({ name, blob }) =>
+        !name.startsWith(prefix) ||
+        name.length > MAX_NAME_CHARACTERS ||
+        (!blob && (name.length <= prefix.length || !name.endsWith('/'))),
+    )
+    if (odd) throw new StoreRejected(`${service} lists ${shownKey(odd.name)}, which it was not asked for`)
+    if (empty > MAX_EMPTY_PAGES) throw new StoreRejected(`${service} lists nothing but empty pages`)
   }
 
   /** Not every signature may ask. Then it is taken for flat; an order that is not the flat one is noticed. */

@@ -10,8 +10,11 @@ const MAX_SOCKETS = 32
 const CONNECT_TIMEOUT_MS = 10_000
 /** Between two bytes; committing a large block list may take long without one. */
 const IDLE_TIMEOUT_MS = 120_000
-/** An error says little; a page of a listing of the longest names has about 4 MB, a list of 50,000 blocks about 7 MB. */
-const MAX_TEXT_BYTES = 32 * 1024 * 1024
+/**
+ * An error says little; a page of a listing of the longest names has about 4 MB, a list of 50,000 blocks about 7 MB. What the library
+ * makes of a document takes up to a hundred times as much memory.
+ */
+const MAX_TEXT_BYTES = 8 * 1024 * 1024
 
 /**
  * What the library sends its requests with: plain `node:http`, by the guard's agents alone. Whatever agent or proxy the library

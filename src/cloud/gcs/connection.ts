@@ -40,6 +40,8 @@ const GOOGLE = 'https://storage.googleapis.com'
 /** A page of 1,000 of the longest names, each escaped, is far below. */
 const MAX_ANSWER_BYTES = 32 * 1024 * 1024
 const MAX_MESSAGE_CHARS = 500
+/** So much of a page is looked at for what it says. */
+const MAX_PAGE_CHARS = 4096
 /** For what can be sent again as it is. Bodies that are streams are tried once: only the caller has their bytes. */
 const DEFAULT_RETRY: RetryPolicy = { attempts: 3, firstDelayMs: 100, maxDelayMs: 2_000 }
 /** "Resume Incomplete": how the JSON API says how far an upload is. */
@@ -173,7 +175,7 @@ function readFailure(body: Buffer): { reason: string; message: string } {
     }
   } catch {
     // Proxies and emulators answer in plain words or HTML.
-    return { reason: '', message: clean(text.replace(/<[^>]*>/g, ' ')) }
+    return { reason: '', message: clean(text.slice(0, MAX_PAGE_CHARS).replace(/<[^<>]*>/g, ' ')) }
   }
 }
 

@@ -1,6 +1,6 @@
 import { PassThrough, pipeline, type Readable } from 'node:stream'
 import { MeasuredBody, md5Hex } from '../body.ts'
-import { checkRange, pageLimit } from '../key-rules.ts'
+import { checkRange, pageLimit, shownKey } from '../key-rules.ts'
 import {
   type GetRange,
   type ListOptions,
@@ -71,14 +71,10 @@ class GcsStore implements ObjectStore {
       throw new StoreRejected('the content is not what its MD5 says', { md5 })
     }
     const crc = crc32cOf(content)
-    const request = insertRequest(
-      this.#to,
-      this.#to.fullKey(key),
-      { content, size, crc32c: crc32cBase64(crc) },
-      { ...options, md5 },
-    )
+    const name = this.#to.fullKey(key)
+    const request = insertRequest(this.#to, name, { content, size, crc32c: crc32cBase64(crc) }, { ...options, md5 })
     const send = async () => {
-      const resource = parseResource(parseDocument((await this.#to.once(request)).body))
+      const resource = parseResource(parseDocument((await this.#to.once(request)).body), name)
       await checkReceived(this.#to, resource, { size, md5, crc32c: crc32cHex(crc) })
       return resource
     }
@@ -91,8 +87,9 @@ class GcsStore implements ObjectStore {
     try {
       // What goes wrong with the body reaches the request through `measured`.
       pipeline(body, measured, () => undefined)
-      const request = insertRequest(this.#to, this.#to.fullKey(key), { content: measured, size }, options)
-      const resource = parseResource(parseDocument((await this.#to.once(request)).body))
+      const name = this.#to.fullKey(key)
+      const request = insertRequest(this.#to, name, { content: measured, size }, options)
+      const resource = parseResource(parseDocument((await this.#to.once(request)).body), name)
       await checkReceived(this.#to, resource, { size, md5: measured.md5() })
       return resource
     } finally {
@@ -151,7 +148,10 @@ class GcsStore implements ObjectStore {
         subject: 'bucket',
       })
       const { items, nextPageToken } = parseDocument(answer.body)
-      const found = (Array.isArray(items) ? items : []).map(parseResource).filter(({ name }) => name !== startAfter)
+      const found = (Array.isArray(items) ? items : [])
+        .map((item) => parseResource(item))
+        .filter(({ name }) => name !== startAfter)
+      for (const { name } of found) this.#checkListed(name, root + prefix, startAfter)
       const objects = found.slice(0, wanted).map((resource) => listed(resource, root))
       const last = objects.at(-1)
       pageToken = typeof nextPageToken === 'string' && nextPageToken !== '' ? nextPageToken : undefined
@@ -159,6 +159,12 @@ class GcsStore implements ObjectStore {
       if (pageToken === undefined) return { objects }
     }
     throw new StoreUnreachable(`${this.#to.place.service} lists nothing but empty pages`)
+  }
+
+  /** Whoever goes on from a key, or takes the folder off its beginning, must be able to rely on it. */
+  #checkListed(name: string, prefix: string, after: string): void {
+    if (name.startsWith(prefix) && Buffer.compare(Buffer.from(after), Buffer.from(name)) < 0) return
+    throw new StoreUnreachable(`${this.#to.place.service} lists ${shownKey(name)}, which it was not asked for`)
   }
 
   async delete(keys: readonly string[]): Promise<readonly { key: string; error: StoreError }[]> {

@@ -43,11 +43,15 @@ function parseJson(text: string): unknown {
   }
 }
 
-/** Throws StoreUnreachable unless it describes an object. */
-export function parseResource(value: unknown): Resource {
+/**
+ * Throws StoreUnreachable unless it describes an object: that of this name, where it was asked for by one, so that what is done with
+ * it next is done to no other.
+ */
+export function parseResource(value: unknown, expectedName?: string): Resource {
   if (!isRecord(value)) throw notAnObject('no document')
   const { name, size, generation, md5Hash, crc32c, updated, contentType, metadata } = value
   if (typeof name !== 'string') throw notAnObject('no name')
+  if (expectedName !== undefined && name !== expectedName) throw notAnObject('the name of another')
   const bytes = Number(size)
   if (size === undefined || !Number.isSafeInteger(bytes) || bytes < 0) throw notAnObject('no size')
   if (!/^\d+$/.test(String(generation))) throw notAnObject('no generation')

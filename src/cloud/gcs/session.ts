@@ -15,16 +15,18 @@ export type Progress =
  */
 export class ResumableSession {
   readonly #to: GcsConnection
+  readonly #name: string
   readonly #path: string
 
   constructor(to: GcsConnection, name: string, sessionId: string) {
     this.#to = to
+    this.#name = name
     this.#path = `/upload${to.path()}${query({ uploadType: 'resumable', name, upload_id: sessionId })}`
   }
 
   /** Once. Throws ObjectNotFound (`what: 'upload'`) if it was cancelled, expired or never begun. */
   async status(signal?: AbortSignal): Promise<Progress> {
-    return progressOf(await this.#to.once(this.#put([], '*/*', { signal })))
+    return this.#progressOf(await this.#to.once(this.#put([], '*/*', { signal })))
   }
 
   /** Sends the bytes from `from`, once. `crc32c` (base64, of the whole) goes with the last ones, which the service then checks. */
@@ -34,7 +36,7 @@ export class ResumableSession {
     options: { readonly signal?: AbortSignal | undefined; readonly crc32c?: string | undefined },
   ): Promise<Progress> {
     const range = bytes.length === 0 ? '*' : `${place.from}-${place.from + bytes.length - 1}`
-    return progressOf(await this.#to.once(this.#put([bytes], `${range}/${place.size}`, options)))
+    return this.#progressOf(await this.#to.once(this.#put([bytes], `${range}/${place.size}`, options)))
   }
 
   async cancel(): Promise<void> {
@@ -59,13 +61,13 @@ export class ResumableSession {
       subject: 'upload',
     }
   }
-}
 
-function progressOf({ status, headers, body }: GcsAnswer): Progress {
-  if (status !== 308) return { kind: 'complete', resource: parseResource(parseDocument(body)) }
-  const range = headerOf(headers, 'range')
-  if (range === undefined) return { kind: 'incomplete', persisted: 0 }
-  const end = /^bytes[= ]0-(\d+)$/.exec(range)?.[1]
-  if (end === undefined) throw new StoreUnreachable(`the store says that it has ${range.slice(0, 100)} of an upload`)
-  return { kind: 'incomplete', persisted: Number(end) + 1 }
+  #progressOf({ status, headers, body }: GcsAnswer): Progress {
+    if (status !== 308) return { kind: 'complete', resource: parseResource(parseDocument(body), this.#name) }
+    const range = headerOf(headers, 'range')
+    if (range === undefined) return { kind: 'incomplete', persisted: 0 }
+    const end = /^bytes[= ]0-(\d+)$/.exec(range)?.[1]
+    if (end === undefined) throw new StoreUnreachable(`the store says that it has ${range.slice(0, 100)} of an upload`)
+    return { kind: 'incomplete', persisted: Number(end) + 1 }
+  }
 }

@@ -40,7 +40,7 @@ export function answerFrom(status: number, headers: NonNullable<Answer['headers'
 /** In words, with what the store itself said, so far as it is fit to be shown. */
 export function said(answer: Answer): string {
   const { code, message, status } = answer
-  if (code !== '') return message && message !== code ? `${code}: ${plain(message)}` : plain(code)
+  if (code !== '') return message && message !== code ? `${plain(code)}: ${plain(message)}` : plain(code)
   if (answer.headers && isPage(answer.headers))
     return `HTTP ${status} and a page of HTML, as a proxy or a web server says it`
   return `HTTP ${status ?? 'without a status'}`

@@ -1,5 +1,6 @@
 import { DeleteObjectCommand, DeleteObjectsCommand } from '@aws-sdk/client-s3'
 import { MAX_DELETE_KEYS } from '../../kernel/index.ts'
+import { shownKey } from '../key-rules.ts'
 import { ObjectNotFound, StoreError, StoreRejected } from '../object-store.ts'
 import type { S3Connection } from './connection.ts'
 import { explain } from './errors.ts'
@@ -66,9 +67,14 @@ async function deleteOnce(to: S3Connection, keys: readonly string[]): Promise<re
   return (answer.Errors ?? [])
     .filter(({ Code }) => Code !== 'NoSuchKey')
     .map(({ Key = '', Code = '', Message = '' }) => ({
-      key: byFullKey.get(Key) ?? Key,
+      key: byFullKey.get(Key) ?? refuseKey(Key),
       error: explain({ code: Code, message: Message, status: statusOf(Code) }, to.place),
     }))
+}
+
+/** What fails is asked for again: that must be what was asked for before. */
+function refuseKey(key: string): never {
+  throw new StoreRejected(`the store answers about ${shownKey(key)}, which it was not asked to delete`)
 }
 
 /** An entry has no status of its own. What is no fault of the store's is the request's. */

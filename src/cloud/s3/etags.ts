@@ -7,10 +7,13 @@ export interface Encryption {
   readonly SSECustomerAlgorithm?: string | undefined
 }
 
+/** Far above any store's; ten thousand parts have one each. */
+const MAX_ETAG_CHARACTERS = 1024
+
 /** Without quotes. Every store of this kind says one: an answer without is somebody else's (a proxy's page, another service). */
 export function etagOf(etag: string | undefined, place: Place): string {
   const bare = (etag ?? '').replace(/^"(.*)"$/, '$1')
-  if (bare === '') throw notAnObject(place)
+  if (bare === '' || bare.length > MAX_ETAG_CHARACTERS) throw notAnObject(place)
   return bare
 }
 

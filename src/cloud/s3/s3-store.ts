@@ -1,6 +1,6 @@
 import { PassThrough, pipeline, Readable } from 'node:stream'
 import { GetObjectCommand, HeadObjectCommand, ListObjectsV2Command } from '@aws-sdk/client-s3'
-import { checkRange, pageLimit } from '../key-rules.ts'
+import { checkRange, pageLimit, shownKey } from '../key-rules.ts'
 import {
   type GetRange,
   type ListOptions,
@@ -11,6 +11,7 @@ import {
   type PartUpload,
   type PutOptions,
   type StoreError,
+  StoreRejected,
   type UploadOptions,
 } from '../object-store.ts'
 import { S3Connection, type S3ConnectionOptions } from './connection.ts'
@@ -112,8 +113,11 @@ class S3Store implements ObjectStore {
     const listed = answer.Contents?.length ?? 0
     if (answer.IsTruncated === undefined || (answer.KeyCount ?? listed) !== listed) throw notAnObject(this.#to.place)
     const decode = answer.EncodingType === 'url' ? decodeKey : (key: string) => key
-    const objects = (answer.Contents ?? []).map((object) => ({
-      key: decode(object.Key ?? '').slice(root.length),
+    const named = (answer.Contents ?? []).map((object) => ({ object, name: decode(object.Key ?? '') }))
+    for (const { name } of named) this.#checkListed(name, root + prefix, after === '' ? '' : startAfter)
+    const inside = named.filter(({ name }) => name !== root)
+    const objects = inside.map(({ object, name }) => ({
+      key: name.slice(root.length),
       size: object.Size ?? 0,
       // Without an MD5, though it often is: how an object is encrypted a listing does not say.
       etag: etagOf(object.ETag, this.#to.place),
@@ -121,6 +125,14 @@ class S3Store implements ObjectStore {
     }))
     const last = objects.at(-1)
     return answer.IsTruncated && last ? { objects, next: last.key } : { objects }
+  }
+
+  /** Whoever goes on from a key, or takes the folder off its beginning, must be able to rely on it. */
+  #checkListed(name: string, prefix: string, after: string): void {
+    if (name.startsWith(prefix) && (after === '' || Buffer.compare(Buffer.from(after), Buffer.from(name)) < 0)) return
+    throw new StoreRejected(
+      `${this.#to.place.service} lists ${shownKey(name)}, which it was not asked for: check the endpoint, and what stands between`,
+    )
   }
 
   async delete(keys: readonly string[]): Promise<readonly { key: string; error: StoreError }[]> {
@@ -145,5 +157,9 @@ class S3Store implements ObjectStore {
 }
 
 function decodeKey(key: string): string {
-  return decodeURIComponent(key.replaceAll('+', '%20'))
+  try {
+    return decodeURIComponent(key.replaceAll('+', '%20'))
+  } catch (error) {
+    throw new StoreRejected(`the store lists ${shownKey(key)}, which is no key`, {}, error)
+  }
 }

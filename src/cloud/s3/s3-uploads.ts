@@ -113,7 +113,8 @@ class S3Upload implements PartUpload {
 
   async listParts(): Promise<readonly UploadedPart[]> {
     const parts: UploadedPart[] = []
-    for (let marker: string | undefined; parts.length <= MAX_PARTS; ) {
+    let marker: string | undefined
+    for (;;) {
       const page = await this.#to.again(() =>
         this.#to.client.send(
           new ListPartsCommand({ ...this.#request, ...(marker === undefined ? {} : { PartNumberMarker: marker }) }),
@@ -124,6 +125,9 @@ class S3Upload implements PartUpload {
       }
       const next = page.NextPartNumberMarker
       if (!page.IsTruncated || next === undefined || next === marker) break
+      if (!page.Parts?.length || parts.length > MAX_PARTS) {
+        throw new StoreUnreachable(`${this.#to.place.service} lists parts of an upload without end`)
+      }
       marker = next
     }
     return parts

@@ -35,7 +35,12 @@ export function readAzure(parts: SecretParts, problems: string[]): CheckedSecret
   const named = readEndpoint(given.endpoint, problems, (text) => parseAzureEndpoint(text, account))
   // What it is anyway is not said again.
   const endpoint = named === defaultAzureEndpoint(account) ? undefined : named
-  const common = { kind: 'azure', identity: account, ...(endpoint === undefined ? {} : { endpoint }) } as const
+  const common = {
+    kind: 'azure',
+    identity: account,
+    ...(endpoint === undefined ? {} : { endpoint }),
+    ...(named === undefined ? {} : { named }),
+  } as const
   if (accountKey !== undefined) return { ...common, sealed: accountKey, details: { signsWith: 'account key' } }
   if (signature === undefined) return undefined
   const { text, expiresMs } = signature

@@ -34,6 +34,8 @@ export interface CheckedSecret {
   readonly identity: string
   readonly sealed: string
   readonly endpoint?: string
+  /** Azure: the endpoint that the parts name, also where it is the account's own and not kept. */
+  readonly named?: string
   readonly region?: string
   /** What else may be shown. */
   readonly details: SecretDetails

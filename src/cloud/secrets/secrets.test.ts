@@ -312,6 +312,8 @@ describe('the secret store', () => {
       const secrets = await open()
       await secrets.create({ ...input, name: 'staying' })
       await secrets.create({ name: 'staying-azure', kind: 'azure', account: 'acc', accountKey })
+      const endpoint = 'https://acc.blob.core.chinacloudapi.cn'
+      await secrets.create({ name: 'staying-china', kind: 'azure', account: 'acc', accountKey, endpoint })
       for (const [change, message] of [
         [{ name: 'staying', secretAccessKey: 'x', endpoint: 'https://evil.example' }, /stays https:\/\/minio\.corp/],
         [{ name: 'staying', ...google }, /is for Amazon S3 and its like, these parts are for Google/],
@@ -319,6 +321,13 @@ describe('the secret store', () => {
         [
           { name: 'staying-azure', kind: 'azure', accountKey, endpoint: 'https://blobs.example.com' },
           /endpoint stays the service's own/,
+        ],
+        [
+          {
+            name: 'staying-china',
+            connectionString: `BlobEndpoint=https://acc.blob.core.windows.net;SharedAccessSignature=${sas}`,
+          },
+          /endpoint stays https:\/\/acc\.blob\.core\.chinacloudapi\.cn/,
         ],
         [{ name: 'staying' }, /its secret key is 1 to 1024 characters/],
       ] as const) {

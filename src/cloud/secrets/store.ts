@@ -163,7 +163,9 @@ function refuseMove(before: SecretRow, after: CheckedSecret): void {
   if (after.kind !== before.kind) {
     problems.push(`it is for ${SERVICES[before.kind]}, these parts are for ${SERVICES[after.kind]}`)
   } else {
-    if (after.endpoint !== undefined && after.endpoint !== before.endpoint) {
+    const isOwn = after.named !== undefined && after.endpoint === undefined && before.endpoint === undefined
+    const named = after.named ?? after.endpoint
+    if (named !== undefined && named !== before.endpoint && !isOwn) {
       problems.push(`its endpoint stays ${before.endpoint ?? "the service's own"}`)
     }
     if (after.kind === 'azure' && after.identity !== before.identity) {

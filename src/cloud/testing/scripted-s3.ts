@@ -9,8 +9,12 @@ import { type AskedRequest, type Reply, type ScriptedServer, startScriptedServer
 export const testCredentials = { accessKeyId: 'AKIATEST', secretAccessKey: 'a secret that never shows' }
 
 /** A store at the endpoint, that tries soon and gives up soon. */
-export function openAt(endpoint: string, options: { guard?: TargetGuard; attempts?: number; asHost?: boolean } = {}) {
-  const target: S3Target = { kind: 's3', endpoint, bucket: 'bucket', folder: '', url: 's3://bucket', identity: 'b' }
+export function openAt(
+  endpoint: string,
+  options: { guard?: TargetGuard; attempts?: number; asHost?: boolean; folder?: string } = {},
+) {
+  const { folder = '' } = options
+  const target: S3Target = { kind: 's3', endpoint, bucket: 'bucket', folder, url: 's3://bucket', identity: 'b' }
   return openS3Store({
     target,
     credentials: options.asHost ? undefined : testCredentials,
