@@ -6,38 +6,16 @@ import sys
 import unittest
 
 import duckdb
+from duckdb_httpfs import connection_with_httpfs
 from lines import ENDPOINT, ODD_NAMES, commits_of, new_repo, run
 
 with open(f"{os.environ['SUITE_GUIDES']}/duckdb.md", encoding="utf-8") as page:
     GUIDE = page.read()
 
-try:
-    # The extension as a Python package, for machines that can't reach DuckDB's own extension server.
-    import duckdb_extension_httpfs
-
-    PACKAGED = next(
-        os.path.join(folder, name)
-        for folder, _, names in os.walk(os.path.dirname(duckdb_extension_httpfs.__file__))
-        for name in names
-        if name == "httpfs.duckdb_extension" and f"v{duckdb.__version__}" in folder
-    )
-except (ImportError, StopIteration):
-    PACKAGED = None
-
-
-def loaded() -> duckdb.DuckDBPyConnection:
-    connection = duckdb.connect()
-    if PACKAGED:
-        connection.load_extension(PACKAGED)
-    else:
-        connection.install_extension("httpfs")
-        connection.load_extension("httpfs")
-    return connection
-
 
 def connect(secret: str = os.environ["AWS_SECRET_ACCESS_KEY"]) -> duckdb.DuckDBPyConnection:
     """With the secret that the guide shows."""
-    connection = loaded()
+    connection = connection_with_httpfs()
     [statement] = re.findall(r"^CREATE SECRET .*;$", GUIDE, re.MULTILINE)
     filled = statement.replace("YOUR_ACCESS_KEY", os.environ["AWS_ACCESS_KEY_ID"]).replace("YOUR_SECRET_KEY", secret)
     connection.execute(filled.replace("127.0.0.1:30600", ENDPOINT.removeprefix("http://")))

@@ -6,26 +6,24 @@ import { CreateBucketCommand, DeleteObjectCommand, PutObjectCommand, type S3Clie
 import { headOf } from '../shared/history.ts'
 import { ODD_NAMES } from '../shared/trees.ts'
 import { bytesNamed } from '../support.ts'
-import { openPushing, type Pushing } from './pushing.ts'
-import { connect, contents, hashes } from './s3.ts'
-import { missingStore, type Store, startStore } from './stores.ts'
+import { type EveryKind, KINDS, missing, openEveryKind } from './every-kind.ts'
+import type { Pushing } from './pushing.ts'
+import { contents, hashes } from './s3.ts'
+import type { Store } from './stores.ts'
 
-const kinds = ['sluice', 'moto', 'gcs', 'azure'] as const
-const missing = new Map<string, string | undefined>()
-for (const kind of kinds) missing.set(kind, await missingStore(kind))
 /** In parts, everywhere. */
 const LARGE_BYTES = 40 * 1024 * 1024
 
 describe('commits pushed by hand, without a pipeline', { timeout: 300_000 }, () => {
-  const stores = new Map<string, Store>()
+  let every: EveryKind
+  let stores: ReadonlyMap<string, Store>
   let source: Pushing
   let s3: S3Client
   let first: string
   let second: string
   before(async () => {
-    for (const kind of kinds) if (!missing.get(kind)) stores.set(kind, await startStore(kind))
-    source = await openPushing([...stores.values()])
-    s3 = connect(source.server)
+    every = await openEveryKind()
+    ;({ stores, source, s3 } = every)
     await s3.send(new CreateBucketCommand({ Bucket: 'master.input' }))
     for (const name of ODD_NAMES) await put(`odd/${name}`, name)
     for (const name of ['kept', 'changed later', 'gone later']) await put(`dir/${name}`, name)
@@ -35,19 +33,14 @@ describe('commits pushed by hand, without a pipeline', { timeout: 300_000 }, () 
     await put('dir/new', 'new')
     await s3.send(new DeleteObjectCommand({ Bucket: 'master.input', Key: 'dir/gone later' }))
     second = await headOf(source, 'input')
-    for (const [kind, store] of stores) await source.keepSecret(kind, store.secret)
   })
-  after(async () => {
-    s3?.destroy()
-    await source?.close()
-    for (const store of stores.values()) await store.stop()
-  })
+  after(() => every?.close())
 
   const put = (Key: string, Body: string | Buffer) =>
     s3.send(new PutObjectCommand({ Bucket: 'master.input', Key, Body }))
   const filesOf = async (commit: string) => hashes(await contents(s3, `${commit}.input`))
 
-  for (const kind of kinds) {
+  for (const kind of KINDS) {
     describe(kind, { skip: missing.get(kind) }, () => {
       let store: Store
       let url: string

@@ -6,32 +6,12 @@ import sys
 
 import duckdb
 
-try:
-    # The extension as a Python package, for machines that can't reach DuckDB's own extension server.
-    import duckdb_extension_httpfs
-
-    PACKAGED = next(
-        os.path.join(folder, name)
-        for folder, _, names in os.walk(os.path.dirname(duckdb_extension_httpfs.__file__))
-        for name in names
-        if name == "httpfs.duckdb_extension" and f"v{duckdb.__version__}" in folder
-    )
-except (ImportError, StopIteration):
-    PACKAGED = None
-
-
-def connect() -> duckdb.DuckDBPyConnection:
-    connection = duckdb.connect()
-    if PACKAGED:
-        connection.load_extension(PACKAGED)
-    else:
-        connection.install_extension("httpfs")
-        connection.load_extension("httpfs")
-    return connection
+sys.path.append(os.path.join(os.path.dirname(__file__), "..", "shared"))
+from duckdb_httpfs import connection_with_httpfs  # noqa: E402
 
 
 def at_endpoint() -> duckdb.DuckDBPyConnection:
-    connection = connect()
+    connection = connection_with_httpfs()
     endpoint = os.environ["AWS_ENDPOINT_URL"].removeprefix("http://")
     key, secret = os.environ["AWS_ACCESS_KEY_ID"], os.environ["AWS_SECRET_ACCESS_KEY"]
     connection.execute(
@@ -60,4 +40,4 @@ def load(manifest: str):
 
 if __name__ == "__main__":
     command, *arguments = sys.argv[1:]
-    {"probe": lambda: connect().close(), "write": write, "load": load}[command](*arguments)
+    {"probe": lambda: connection_with_httpfs().close(), "write": write, "load": load}[command](*arguments)

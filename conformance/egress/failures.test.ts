@@ -1,35 +1,26 @@
 import assert from 'node:assert/strict'
 import { after, before, describe, it } from 'node:test'
 import { CreateBucketCommand, PutObjectCommand, type S3Client } from '@aws-sdk/client-s3'
-import { openPushing, type Pushing } from './pushing.ts'
-import { connect } from './s3.ts'
-import { missingStore, type Store, startStore } from './stores.ts'
-
-const kinds = ['sluice', 'moto', 'gcs', 'azure'] as const
-const missing = new Map<string, string | undefined>()
-for (const kind of kinds) missing.set(kind, await missingStore(kind))
+import { type EveryKind, KINDS, missing, openEveryKind } from './every-kind.ts'
+import type { Pushing } from './pushing.ts'
+import type { Store } from './stores.ts'
 
 describe('a push that the store refuses', { timeout: 300_000 }, () => {
-  const stores = new Map<string, Store>()
+  let every: EveryKind
+  let stores: ReadonlyMap<string, Store>
   let source: Pushing
   let s3: S3Client
   before(async () => {
-    for (const kind of kinds) if (!missing.get(kind)) stores.set(kind, await startStore(kind))
-    source = await openPushing([...stores.values()])
-    s3 = connect(source.server)
+    every = await openEveryKind()
+    ;({ stores, source, s3 } = every)
     await s3.send(new CreateBucketCommand({ Bucket: 'master.input' }))
     await s3.send(new PutObjectCommand({ Bucket: 'master.input', Key: 'file', Body: 'content' }))
     await source.sluice(['flush', 'input@master'])
-    for (const [kind, store] of stores) {
-      await source.keepSecret(kind, store.secret)
-      if (store.wrongSecret) await source.keepSecret(`${kind}-wrong`, store.wrongSecret)
+    for (const [kind, { wrongSecret }] of stores) {
+      if (wrongSecret) await source.keepSecret(`${kind}-wrong`, wrongSecret)
     }
   })
-  after(async () => {
-    s3?.destroy()
-    await source?.close()
-    for (const store of stores.values()) await store.stop()
-  })
+  after(() => every?.close())
 
   const storeOf = (kind: string): Store => {
     const store = stores.get(kind)
@@ -66,7 +57,7 @@ describe('a push that the store refuses', { timeout: 300_000 }, () => {
     })
   }
 
-  for (const kind of kinds) {
+  for (const kind of KINDS) {
     it(`${kind}: no such bucket: the job names it, and goes on when it is there`, {
       skip: missing.get(kind),
     }, async () => {

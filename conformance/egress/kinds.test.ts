@@ -5,9 +5,10 @@ import { after, before, describe, it } from 'node:test'
 import { CreateBucketCommand, DeleteObjectCommand, PutObjectCommand, type S3Client } from '@aws-sdk/client-s3'
 import { drawChangedPicture, drawPictures } from '../../examples/pictures.ts'
 import { repository } from '../server.ts'
-import { openPushing, type Pushing } from './pushing.ts'
-import { connect, contents, hashes } from './s3.ts'
-import { missingStore, type Store, startStore } from './stores.ts'
+import { type EveryKind, missing, openEveryKind } from './every-kind.ts'
+import type { Pushing } from './pushing.ts'
+import { contents, hashes } from './s3.ts'
+import type { Store } from './stores.ts'
 
 const kinds = [
   { kind: 'sluice', forms: ['s3-endpoint', 's3-secret', 'object-storage'] },
@@ -15,21 +16,19 @@ const kinds = [
   { kind: 'gcs', forms: ['gs', 'object-storage'] },
   { kind: 'azure', forms: ['wasbs', 'abfss', 'azblob'] },
 ] as const
-const missing = new Map<string, string | undefined>()
-for (const { kind } of kinds) missing.set(kind, await missingStore(kind))
 
 const pipelineOf = (kind: string, form: string) => `edges-${kind}-${form}`
 const folderOf = (form: string) => `of/${form}`
 
 describe('the example pipeline, pushed to each kind of store', { timeout: 300_000 }, () => {
-  const stores = new Map<string, Store>()
+  let every: EveryKind
+  let stores: ReadonlyMap<string, Store>
   let source: Pushing
   let s3: S3Client
   const told = new Map<string, string>()
   before(async () => {
-    for (const { kind } of kinds) if (!missing.get(kind)) stores.set(kind, await startStore(kind))
-    source = await openPushing([...stores.values()])
-    s3 = connect(source.server)
+    every = await openEveryKind()
+    ;({ stores, source, s3 } = every)
     await s3.send(new CreateBucketCommand({ Bucket: 'master.images' }))
     for (const { name, bytes } of await drawPictures()) await put(name, bytes)
     const example = JSON.parse(await readFile(join(repository, 'examples/edges/pipeline.json'), 'utf8'))
@@ -37,7 +36,6 @@ describe('the example pipeline, pushed to each kind of store', { timeout: 300_00
     for (const { kind, forms } of kinds) {
       const store = stores.get(kind)
       if (!store) continue
-      await source.keepSecret(kind, store.secret)
       for (const [index, form] of forms.entries()) {
         const url = (store.urls[index] ?? store.urls[0])?.(folderOf(form))
         const egress =
@@ -48,11 +46,7 @@ describe('the example pipeline, pushed to each kind of store', { timeout: 300_00
     }
     await source.sluice(['flush', 'images@master'])
   })
-  after(async () => {
-    s3?.destroy()
-    await source?.close()
-    for (const store of stores.values()) await store.stop()
-  })
+  after(() => every?.close())
 
   const put = (Key: string, Body: Buffer) => s3.send(new PutObjectCommand({ Bucket: 'master.images', Key, Body }))
   const served = async (pipeline: string) => hashes(await contents(s3, `master.${pipeline}`))

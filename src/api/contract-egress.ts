@@ -19,6 +19,8 @@ export interface JobEgressJson {
   /** Over the last seconds while it runs; over its last try when it has ended. */
   readonly bytesPerSecond?: number
   readonly secondsLeft?: number
+  /** Only while it runs and its requests fail: what the last failed with, how often it was tried, and since when none has succeeded. */
+  readonly trying?: { readonly reason: string; readonly times: number; readonly since: string }
 }
 
 /** A push to an object store outside. */

@@ -21,7 +21,16 @@ export function jobEgressJson(egress: NonNullable<JobInfo['egress']>): JobEgress
     ...(egress.reason !== undefined && { reason: egress.reason }),
     ...(egress.bytesPerSecond !== undefined && { bytesPerSecond: egress.bytesPerSecond }),
     ...(egress.secondsLeft !== undefined && { secondsLeft: egress.secondsLeft }),
+    ...(egress.trying && { trying: tryingJson(egress.trying) }),
   }
+}
+
+function tryingJson({
+  reason,
+  times,
+  sinceMs,
+}: NonNullable<EgressStatus['trying']>): NonNullable<EgressJson['trying']> {
+  return { reason, times, since: isoTime(sinceMs) }
 }
 
 /** A push as a list shows it. */

@@ -3,8 +3,9 @@ import { after, before, describe, it } from 'node:test'
 import type { IssuedKey } from '../kernel/index.ts'
 import { parsePath, parseRepoName } from '../versioning/index.ts'
 import type { EgressJson, EgressRequestedJson, UserCreatedJson } from './contract.ts'
+import { jobEgressJson } from './egress-views.ts'
 import { faultsOf } from './testing/conforms.ts'
-import { type Ask, codeOf, messageOf, type Reply, send } from './testing/requests.ts'
+import { type Ask, codeOf, messageOf, type Reply, read, sendJson } from './testing/requests.ts'
 import { openStack, type Stack } from './testing/stack.ts'
 
 type Key = NonNullable<Ask['key']>
@@ -13,17 +14,7 @@ let stack: Stack
 let reader: IssuedKey
 let stranger: IssuedKey
 const ask = (method: string, path: string, body?: unknown, key?: Key): Promise<Reply> =>
-  send(stack.url, {
-    method,
-    path,
-    ...(key ? { key } : {}),
-    ...(body === undefined ? {} : { body: JSON.stringify(body) }),
-  })
-const read = async <T>(reply: Promise<Reply>): Promise<T> => {
-  const { status, text } = await reply
-  assert.ok(status < 300, text)
-  return JSON.parse(text) as T
-}
+  sendJson(stack.url, { method, path, ...(key && { key }) }, body)
 const target = { URL: 's3://bucket/dir', secret: 'pushing' }
 
 before(async () => {
@@ -97,6 +88,7 @@ describe('an egress over the API', () => {
     assert.equal(codeOf(await ask('GET', '/v1/egress?repo=images', undefined, stranger)), 'AccessDenied')
     assert.equal((await ask('GET', `/v1/egress/${'f'.repeat(32)}`)).status, 404)
     assert.equal((await ask('GET', '/v1/egress?state=lost')).status, 400)
+    assert.equal(codeOf(await ask('GET', '/v1/egress?repo=nope')), 'RepoNotFound')
   })
 
   it('is cancelled and retried by an administrator only', async () => {
@@ -110,6 +102,14 @@ describe('an egress over the API', () => {
     const again = await read<EgressJson>(ask('POST', `/v1/egress/${id}/retry`))
     assert.deepEqual([again.state, again.reason, again.finished], ['waiting', undefined, null])
   })
+})
+
+it('an egress that tries again says why, how often and since when', () => {
+  const counts = { filesTotal: 0, filesDone: 0, filesSkipped: 0, filesDeleted: 0, bytesTotal: 0, bytesDone: 0 }
+  const trying = { reason: 'no answer', times: 4, sinceMs: 0 }
+  const shown = jobEgressJson({ id: 'x', url: 's3://bucket', state: 'running', ...counts, attempts: 1, trying })
+  assert.deepEqual(shown.trying, { reason: 'no answer', times: 4, since: '1970-01-01T00:00:00.000Z' })
+  assert.deepEqual(faultsOf('JobEgress', shown), [])
 })
 
 it('an egress of a repo that is gone is not shown to the readers of another one of that name', async () => {

@@ -4,7 +4,7 @@ import type { IssuedKey, Role } from '../kernel/index.ts'
 import { parsePath, parseRepoName } from '../versioning/index.ts'
 import type { CredentialsJson, KeyJson, UserCreatedJson, UserJson } from './contract.ts'
 import { routes } from './routes.ts'
-import { type Ask, codeOf, messageOf, type Reply, send, testKey } from './testing/requests.ts'
+import { type Ask, codeOf, messageOf, type Reply, read, send, sendJson, testKey } from './testing/requests.ts'
 import { openStack, type Stack } from './testing/stack.ts'
 
 type Key = NonNullable<Ask['key']>
@@ -16,17 +16,7 @@ before(async () => {
 after(() => stack.close())
 
 const ask = (key: Key | undefined, method: string, path: string, body?: unknown): Promise<Reply> =>
-  send(stack.url, {
-    method,
-    path,
-    ...(key ? { key } : {}),
-    ...(body === undefined ? {} : { body: JSON.stringify(body) }),
-  })
-const read = async <T>(reply: Promise<Reply>): Promise<T> => {
-  const { status, text } = await reply
-  assert.ok(status < 300, text)
-  return JSON.parse(text) as T
-}
+  sendJson(stack.url, { method, path, ...(key && { key }) }, body)
 const create = async (body: object): Promise<IssuedKey> =>
   (await read<UserCreatedJson>(ask(undefined, 'POST', '/v1/users', body))).key
 const grant = async (name: string, repo: string, role: Role | undefined) =>

@@ -1,7 +1,6 @@
 import { expiryOf, type SecretInfo } from '../cloud/index.ts'
 import type { SecretJson } from './contract.ts'
-
-const isoTime = (ms: number): string => new Date(ms).toISOString()
+import { isoTime } from './times.ts'
 
 /** Names every field it passes on, so that a secret part can't slip through. */
 export function secretJson(secret: SecretInfo, nowMs: number): SecretJson {

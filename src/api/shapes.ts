@@ -51,7 +51,12 @@ const pushMembers = {
   started: timeOrNull,
   finished: timeOrNull,
 }
-const pushOptions = { reason: text, bytesPerSecond: count, secondsLeft: count }
+const pushOptions = {
+  reason: text,
+  bytesPerSecond: count,
+  secondsLeft: count,
+  trying: shape({ reason: text, times: count, since: time }),
+}
 
 export const shapes = {
   Error: shape({

@@ -6,10 +6,11 @@ import { pipeline } from 'node:stream/promises'
 import { rootCertificates } from 'node:tls'
 import type { ErrorJson } from '../api/contract.ts'
 import { encodeRfc3986, errnoOf, errorMessage, type KeyPair, signRequest } from '../kernel/index.ts'
-import { ApiError, CliError } from './errors.ts'
+import { ApiError, CliError, UsageError } from './errors.ts'
 
-/** A path of the API: values put into it are percent-encoded. */
+/** A path of the API: values put into it are percent-encoded. An empty one would lead to another path, and is refused. */
 export function apiPath(parts: TemplateStringsArray, ...values: readonly string[]): string {
+  if (values.includes('')) throw new UsageError('a name or id is empty: is the variable that it comes from set?')
   return parts.map((part, index) => part + (index < values.length ? encodeRfc3986(values[index]!) : '')).join('')
 }
 
@@ -97,7 +98,7 @@ export class ApiClient {
         yield value
       }
     } catch (error) {
-      throw error instanceof CliError ? error : this.#unreachable(error)
+      throw error instanceof CliError ? error : this.#unreachable(error, true)
     } finally {
       response.destroy()
     }
@@ -206,10 +207,10 @@ export class ApiClient {
     )
   }
 
-  #unreachable(error: unknown): CliError {
+  #unreachable(error: unknown, hasAnswered = false): CliError {
     if (this.#signal.aborted) return new CliError('interrupted', { cause: error })
     const errno = errnoOf(error)
-    if (errno === 'ECONNRESET' || errno === 'EPIPE') return this.#lost(errorMessage(error))
+    if (errno === 'ECONNRESET' || errno === 'EPIPE') return this.#lost(errorMessage(error), hasAnswered)
     if (errno === 'EPROTO') {
       const plain = this.url.replace(/^https:/, 'http:')
       return new CliError(
@@ -232,10 +233,12 @@ export class ApiClient {
     )
   }
 
-  #lost(why: string): CliError {
-    const plain = this.url.startsWith('http:')
-      ? `; if the server has a certificate, it is https:${this.url.slice(5)}`
-      : ''
+  /** What has answered before does not want to be spoken to in another way. */
+  #lost(why: string, hasAnswered = false): CliError {
+    const plain =
+      this.url.startsWith('http:') && !hasAnswered
+        ? `; if the server has a certificate, it is https:${this.url.slice(5)}`
+        : ''
     return new CliError(`the connection to ${this.url} was lost: ${why}${plain}`)
   }
 }

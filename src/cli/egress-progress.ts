@@ -20,6 +20,19 @@ export function describeProgress(egress: JobEgressJson): string {
   return parts.join(', ')
 }
 
+/** Why a running push does not get on: `127.0.0.1:9000 refused the connection (4th time, for 12s)`. */
+export function describeTrying({ trying }: JobEgressJson, nowMs: number): string | undefined {
+  if (!trying) return undefined
+  const { reason, times, since } = trying
+  const seconds = Math.max(0, Math.floor((nowMs - Date.parse(since)) / 1000))
+  return `${reason} (${ordinal(times)} time, for ${exactDuration(seconds * 1000)})`
+}
+
+function ordinal(count: number): string {
+  const teens = count % 100 >= 11 && count % 100 <= 13
+  return `${count}${(!teens && ['', 'st', 'nd', 'rd'][count % 10]) || 'th'}`
+}
+
 /** A line on a terminal's standard error that is drawn again and again; nothing elsewhere. */
 export class ProgressLine {
   readonly #stream: Output
@@ -29,12 +42,14 @@ export class ProgressLine {
     this.#stream = stream
   }
 
-  show(egress: EgressJson): void {
+  show(egress: EgressJson, nowMs: number): void {
     if (!this.#stream.isTTY) return
     this.#shown = true
     // Some terminals say 0 when they don't know.
     const columns = this.#stream.columns || 80
-    const line = printable(`${egress.url}: ${describeProgress(egress)}`)
+    const trying = describeTrying(egress, nowMs)
+    const again = trying === undefined ? '' : `, trying again: ${trying}`
+    const line = printable(`${egress.url}: ${describeProgress(egress)}${again}`)
     const room = columns - 1
     this.#stream.write(`\r${line.length <= room ? line : `…${line.slice(line.length - room + 1)}`}\x1b[K`)
   }

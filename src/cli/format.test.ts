@@ -68,7 +68,7 @@ describe('table', () => {
 
   it('shows control characters instead of sending them to the terminal', () => {
     assert.match(table(['NAME'], [['a\x1b[2Jb\n']]), /a\\x1b\[2Jb\\x0a/)
-    assert.equal(details([['Reason', 'a\x1b[2J\x9bb\nc']]), 'Reason:  a\\x1b[2J\\x9bb\nc\n')
+    assert.equal(details([['Reason', 'a\x1b[2J\x9bb\nc']]), 'Reason: a\\x1b[2J\\x9bb\nc\n')
   })
 
   it('keeps details in one column', () => {

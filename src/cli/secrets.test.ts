@@ -47,7 +47,7 @@ describe('sluice secret', () => {
       ['secret', 'create', 'signature-2', '--account', 'acc', '--sas', sas],
       ['secret', 'create', 'emulator', '--connection-string', 'UseDevelopmentStorage=true'],
     ]) {
-      await cli.ok(...words)
+      assert.equal(await cli.ok(...words), `secret ${words[2]} created\n`)
     }
     assert.equal((await inspect('emulator')).endpoint, 'http://127.0.0.1:10000/devstoreaccount1')
   })
@@ -68,7 +68,7 @@ describe('sluice secret', () => {
   })
 
   it('rotates a secret, asking for what it signs with', async () => {
-    assert.equal((await run('secret update s3', 'another\n')).code, 0)
+    assert.equal((await run('secret update s3', 'another\n')).out, 'secret s3 updated\n')
     assert.equal((await run('secret update s3 --access-key NEW', 'third\n')).code, 0)
     const s3 = await inspect('s3')
     assert.ok(s3.kind === 's3' && s3.accessKeyId === 'NEW' && s3.region === 'eu-central-1')

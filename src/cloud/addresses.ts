@@ -34,7 +34,7 @@ export function normalAddress(address: string): string | undefined {
   return unwrapped(address)?.toString()
 }
 
-/** The IPv4 address where an IPv6 one only carries it: mapped (RFC 4291), translated (RFC 6052), 6to4 (RFC 3056), compatible. */
+/** The IPv4 address where an IPv6 one only carries it: mapped (RFC 4291), translated (RFC 6052, 6145), 6to4 (RFC 3056), compatible. */
 function unwrapped(address: string): ipaddr.IPv4 | ipaddr.IPv6 | undefined {
   const bare = address.replace(/%.*$/, '')
   if (!ipaddr.isValid(bare) || (!bare.includes(':') && !ipaddr.IPv4.isValidFourPartDecimal(bare))) return undefined
@@ -43,7 +43,7 @@ function unwrapped(address: string): ipaddr.IPv4 | ipaddr.IPv6 | undefined {
   const v6 = parsed as ipaddr.IPv6
   if (v6.isIPv4MappedAddress()) return v6.toIPv4Address()
   const bytes = v6.toByteArray()
-  if (v6.range() === 'rfc6052') return new ipaddr.IPv4(bytes.slice(12))
+  if (v6.range() === 'rfc6052' || v6.range() === 'rfc6145') return new ipaddr.IPv4(bytes.slice(12))
   if (v6.range() === '6to4') return new ipaddr.IPv4(bytes.slice(2, 6))
   const compatible = bytes.slice(0, 12).every((byte) => byte === 0) && bytes.slice(12, 15).some((byte) => byte !== 0)
   return compatible ? new ipaddr.IPv4(bytes.slice(12)) : v6

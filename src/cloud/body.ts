@@ -1,7 +1,10 @@
 import { createHash, type Hash, hash } from 'node:crypto'
-import { Readable, Transform, type TransformCallback } from 'node:stream'
-import { bodyDigest } from '../kernel/index.ts'
+import { PassThrough, pipeline, Readable, Transform, type TransformCallback } from 'node:stream'
+import { bodyDigest, KIB } from '../kernel/index.ts'
 import { StoreRejected } from './object-store.ts'
+
+/** Held of a body between a store and whoever reads or writes it. */
+const BUFFER_BYTES = 256 * KIB
 
 /** Passes a body on, counts and hashes it, and fails if it is not as long as was said: a store must never take a torn body for whole. */
 export class MeasuredBody extends Transform {
@@ -12,7 +15,7 @@ export class MeasuredBody extends Transform {
 
   /** `md5`, where given, is what the store itself compares the body with: then it is not computed here. */
   constructor(expectedBytes: number, md5?: string) {
-    super({ highWaterMark: 256 * 1024 })
+    super({ highWaterMark: BUFFER_BYTES })
     this.#expectedBytes = expectedBytes
     this.#known = md5
     this.#md5 = md5 === undefined ? createHash('md5') : undefined
@@ -38,8 +41,26 @@ export class MeasuredBody extends Transform {
   }
 
   #wrongLength(got: string): StoreRejected {
-    return new StoreRejected(`the body was to have ${this.#expectedBytes} bytes and has ${got}`)
+    return wrongLength(this.#expectedBytes, got)
   }
+}
+
+/** Throws StoreRejected unless the body is as long as was said. */
+export function checkLength(body: Buffer, expectedBytes: number): void {
+  if (body.length !== expectedBytes) throw wrongLength(expectedBytes, `${body.length}`)
+}
+
+function wrongLength(expectedBytes: number, got: string): StoreRejected {
+  return new StoreRejected(`the body was to have ${expectedBytes} bytes and has ${got}`)
+}
+
+/** A body of a store's: a connection that breaks in the middle of it is told in the stores' vocabulary too, by `translate`. */
+export function translatedBody(body: Readable, translate: (error: unknown) => unknown): Readable {
+  const out = new PassThrough({ highWaterMark: BUFFER_BYTES })
+  body.on('error', (error) => out.destroy(translate(error) as Error))
+  // The error of `body` has reached `out` by the line above; this one only ends the pair together.
+  pipeline(body, out, () => undefined)
+  return out
 }
 
 export function bodyStream(body: Buffer | Readable): Readable {

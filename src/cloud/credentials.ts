@@ -1,6 +1,7 @@
 /** What a driver signs with. Never logged, never answered. */
 export type Credentials = S3Credentials | GcsCredentials | AzureCredentials
 
+/** A key of Amazon S3 or of what speaks like it. */
 export interface S3Credentials {
   readonly kind: 's3'
   readonly accessKeyId: string

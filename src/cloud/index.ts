@@ -16,7 +16,7 @@ export {
 export { SECRET_KINDS, type SecretInput, type SecretKind, type SecretParts } from './secrets/parts.ts'
 export { cloudMigrations } from './secrets/schema.ts'
 export { openSecretStore, SecretExists, SecretNotFound, type SecretStore } from './secrets/store.ts'
-export { type AzureTarget, type GcsTarget, locationOf, type S3Target, type Target } from './target.ts'
+export { type AzureTarget, type GcsTarget, locationOf, rootOf, type S3Target, type Target } from './target.ts'
 export { createTargetGuard, type TargetGuard } from './target-guard.ts'
 export { kindOfUrl, parseTargetUrl } from './target-url.ts'
 export type { SecretHint } from './urls/hint.ts'

@@ -29,6 +29,26 @@ export function pageLimit(limit: number | undefined): number {
   return Math.max(1, Math.min(limit ?? MAX_LIST_PAGE, MAX_LIST_PAGE))
 }
 
+/** What a store lists that no listing of what was asked for can hold: whoever goes on from a key, or takes the folder off its beginning, must be able to rely on it. */
+export function notAskedFor(service: string, name: string): StoreRejected {
+  return new StoreRejected(
+    `${service} lists ${shownKey(name)}, which it was not asked for: check the endpoint, and what stands between`,
+  )
+}
+
+/** Throws StoreRejected unless the name, in the bucket, is below the prefix and comes after `after`. */
+export function checkListed(name: string, { service, prefix, after }: ListedBy): void {
+  const follows = after === '' || Buffer.compare(Buffer.from(after), Buffer.from(name)) < 0
+  if (!name.startsWith(prefix) || !follows) throw notAskedFor(service, name)
+}
+
+interface ListedBy {
+  readonly service: string
+  readonly prefix: string
+  /** Empty: from the beginning. */
+  readonly after: string
+}
+
 /** A key that a store has named, fit for a message. */
 export function shownKey(key: string): string {
   return JSON.stringify(

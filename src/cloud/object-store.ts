@@ -119,6 +119,11 @@ export abstract class StoreError extends DomainError {
 export class ObjectNotFound extends StoreError {
   readonly code = 'ObjectNotFound'
 }
+/** Whether the object is what is not there: where its bucket or an upload is missing, that is something else. */
+export function isMissingObject(error: unknown): boolean {
+  return error instanceof ObjectNotFound && error.data['what'] === 'object'
+}
+
 /** The store does not let these credentials do it. */
 export class StoreDenied extends StoreError {
   readonly code = 'StoreDenied'

@@ -6,6 +6,7 @@ import type { Target } from './target.ts'
 import type { TargetGuard } from './target-guard.ts'
 import { SERVICES } from './urls/hint.ts'
 
+/** What drivers of targets need of the process. */
 export interface OpenTargetParts {
   /** Every connection to the target goes through it, also after redirects. */
   readonly guard: TargetGuard

@@ -39,3 +39,8 @@ export interface AzureTarget extends Place {
 export function locationOf({ identity, folder }: Target): string {
   return folder === '' ? identity : identity.slice(0, -folder.length - 1)
 }
+
+/** What every key of a target begins with in its bucket. */
+export function rootOf({ folder }: Pick<Target, 'folder'>): string {
+  return folder === '' ? '' : `${folder}/`
+}

@@ -1,12 +1,15 @@
 import { type RetryPolicy, retrying, StoreError } from '../cloud/index.ts'
 import { DomainError } from '../kernel/index.ts'
 import { ABANDON_AFTER_MS, RETRY_FOR_MS } from './limits.ts'
+import type { Trials } from './trying.ts'
 
 /** How what fails is tried again. */
 export interface Patience {
   readonly retry: RetryPolicy
   readonly random: () => number
   readonly signal: AbortSignal
+  /** Told of each try's end, for those who watch. */
+  readonly trials?: Trials
 }
 
 /** It was tried as often, or for as long, as it is worth. The message is the last failure's, and says how often. */
@@ -19,7 +22,7 @@ export class GaveUp extends DomainError {
  * after that; at once what no try can help, and the signal's reason.
  */
 export async function again<Result>(
-  { retry, random, signal }: Patience,
+  { retry, random, signal, trials }: Patience,
   work: () => Promise<Result>,
   nowMs: () => number = () => performance.now(),
   graceMs = ABANDON_AFTER_MS,
@@ -29,10 +32,14 @@ export async function again<Result>(
   const once = async () => {
     tries++
     try {
-      return await orAbandoned(work(), signal, graceMs)
+      const result = await orAbandoned(work(), signal, graceMs)
+      trials?.succeeded()
+      return result
     } catch (error) {
-      if (error instanceof StoreError && error.retryable && nowMs() - begunMs >= RETRY_FOR_MS)
-        throw gaveUp(error, tries)
+      if (error instanceof StoreError && error.retryable) {
+        trials?.failed(error, tries)
+        if (nowMs() - begunMs >= RETRY_FOR_MS) throw gaveUp(error, tries)
+      }
       throw error
     }
   }

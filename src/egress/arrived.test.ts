@@ -43,9 +43,20 @@ describe('what a push that died had sent', () => {
       { contentType: 'text/html' },
       { metadata: { colour: 'blue' } },
       { metadata: {} },
+      { metadata: { colour: 'red', shape: 'of an older version' } },
     ]) {
       assert.equal(isAsItShouldBe({ ...info, ...different }, fileOf('a'), {}), false, JSON.stringify(different))
     }
+  })
+
+  it('is not there if it has a type that the file has not, but for what stores call it by themselves', () => {
+    const plain = fileOf('a', { attributes: { metadata: { colour: 'red' } } })
+    const { contentType: _, ...untyped } = info
+    for (const contentType of ['application/octet-stream', 'binary/octet-stream']) {
+      assert.equal(isAsItShouldBe({ ...info, contentType }, plain, {}), true)
+    }
+    assert.equal(isAsItShouldBe(untyped, plain, {}), true)
+    assert.equal(isAsItShouldBe(info, plain, {}), false)
   })
 
   it('is known by its own word where the store says no MD5 that is to be believed, and not known without it', () => {

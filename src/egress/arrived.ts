@@ -3,8 +3,11 @@ import type { ObjectInfo, ObjectStore } from '../cloud/index.ts'
 import type { FileEntry } from '../versioning/index.ts'
 import { md5Of } from './fingerprint.ts'
 import { LIST_FROM_FILES, MIN_FILES_PER_LIST_PAGE } from './limits.ts'
-import { CONTENT_FACT, SHA256_FACT } from './metadata.ts'
+import { CONTENT_FACT, isFact, SHA256_FACT } from './metadata.ts'
 import { compareUtf8 } from './plan.ts'
+
+/** What stores call an object that was put without a type. */
+const UNTYPED: ReadonlySet<string> = new Set(['application/octet-stream', 'binary/octet-stream'])
 
 /**
  * Whether the object is what a push would put there: its content, and how it is described. `intended` is the metadata that the
@@ -16,6 +19,10 @@ export function isAsItShouldBe(
   intended: Readonly<Record<string, string>>,
 ): boolean {
   if (!isDescribedSo(info, entry)) return false
+  // A version of the same bytes that said more about itself.
+  const { contentType } = info
+  if (entry.attributes.contentType === undefined && contentType !== undefined && !UNTYPED.has(contentType)) return false
+  if (Object.keys(info.metadata).some((name) => !isFact(name) && !(name in entry.attributes.metadata))) return false
   const md5 = md5Of(entry)
   if (md5 !== undefined && info.md5 !== undefined) return md5 === info.md5
   return [SHA256_FACT, CONTENT_FACT].some((name) => {

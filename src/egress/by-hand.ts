@@ -1,11 +1,11 @@
 import { hintOf, parseTargetUrl, type SecretStore } from '../cloud/index.ts'
-import { type Database, DomainError, randomHexId } from '../kernel/index.ts'
+import { type Database, DomainError, InvalidInput, type Queries, randomHexId } from '../kernel/index.ts'
 import { CommitUnavailable, type RepoName, type Versioning } from '../versioning/index.ts'
 import type { CheckedEgress } from './check.ts'
 import { EgressRefused } from './errors.ts'
 import { MAX_WAITING_BY_HAND } from './limits.ts'
 import { placeOf } from './place.ts'
-import { type AskedBy, insertPush, requeuePush } from './pushes.ts'
+import { type AskedBy, insertPush, type PushRow, requeuePush, settingsOf } from './pushes.ts'
 import type { EgressStatus } from './queries.ts'
 
 /** A push that somebody asks for, without a pipeline. */
@@ -71,6 +71,7 @@ export async function runByHand(
         `${MAX_WAITING_BY_HAND} egresses that were asked for by hand have not ended: wait for them, or cancel some (sluice egress list --state waiting)`,
       )
     }
+    if (!saysLayout(egress)) await refuseOtherLayout(tx, repo, url)
     const request = {
       id,
       pipeline: repo,
@@ -85,6 +86,26 @@ export async function runByHand(
     await insertPush(tx, request, { place, askedBy })
   })
   return { id, notes }
+}
+
+function saysLayout(egress: unknown): boolean {
+  return typeof egress === 'object' && egress !== null && 'layout' in egress
+}
+
+/**
+ * A push with the layout `plain` takes all commits' folders away, with what reads them: not by an option that was left out. Goes by the
+ * newest push there that has not failed, so that one under way counts, too.
+ */
+async function refuseOtherLayout(queries: Queries, repo: RepoName, url: string): Promise<void> {
+  const last = await queries.get<Pick<PushRow, 'id' | 'settings'>>(
+    "SELECT id, settings FROM egress_push WHERE pipeline = ? AND url = ? AND state <> 'failed' ORDER BY seq DESC LIMIT 1",
+    [repo, url],
+  )
+  if (!last || settingsOf(last).layout === 'plain') return
+  throw new InvalidInput(
+    `egress.layout is missing, and at ${url} each commit has a folder of its own (egress ${last.id}): name --layout commit to add this commit's folder, or --layout plain to replace all that is there`,
+    { field: 'egress.layout', egress: last.id },
+  )
 }
 
 /**
@@ -108,7 +129,7 @@ export async function retryByHand(
     )
     if (newer) {
       throw new EgressRefused(
-        `egress ${id} is not retried: ${repo}@${newer.commit_id} has been pushed to ${url} since (egress ${newer.id}); to go back to this commit: sluice egress run ${repo}@${commit} ${url}`,
+        `egress ${id} is not retried: ${repo}@${newer.commit_id} has been pushed to ${url} since (egress ${newer.id}); to go back to this commit: sluice egress run ${repo}@${commit} ${url}${secret === undefined ? '' : ` --secret ${secret}`}, with the options that it had`,
         { egress: id, newer: newer.id },
       )
     }

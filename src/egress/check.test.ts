@@ -78,13 +78,14 @@ describe("a spec's egress", () => {
       { URL: 's3://bucket', sql_database: {} },
       /egress\.sql_database: tables as a target come in a later release/,
     )
-    await refused({ ['__proto__x']: 1 }, /is not known/)
+    await refused({ ['__proto__x']: 1 }, /is not known; egress has URL, object_storage, secret, layout, keep, /)
+    await refused({ URL: 's3://bucket', region: 'x' }, /egress\.region is not known; egress has URL, /)
   })
 
   it('is an object with a URL', async () => {
     for (const egress of ['s3://bucket', null, [], 5]) await refused(egress, /egress is an object/)
     await refused({ secret: 'plain' }, /egress\.URL is missing/)
-    await refused({ URL: 5, secret: 'plain' }, /egress\.URL is missing/)
+    await refused({ URL: 5, secret: 'plain' }, /egress\.URL is not a string: write s3:/)
     await refused({ URL: 's3://bucket', secret: 5 }, /egress\.secret is the name of a secret/)
   })
 

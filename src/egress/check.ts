@@ -92,7 +92,9 @@ function readFields(egress: unknown): Fields {
     if (fields.includes(field)) continue
     const shown = `egress.${field.slice(0, 60)}`
     if (field === 'sql_database') throw wrong(`${shown}: tables as a target come in a later release`, shown)
-    throw wrong(`${shown} is not known; did you mean egress.${nearest(field, fields)}?`, shown)
+    const near = nearest(field, fields)
+    const instead = near === undefined ? `egress has ${fields.join(', ')}` : `did you mean egress.${near}?`
+    throw wrong(`${shown} is not known; ${instead}`, shown)
   }
   const { URL: url, object_storage, secret, ...others } = egress as Readonly<Record<string, unknown>>
   if (secret !== undefined && (typeof secret !== 'string' || secret === '')) {
@@ -105,7 +107,7 @@ function readFields(egress: unknown): Fields {
   }
   if (typeof url !== 'string') {
     throw wrong(
-      'egress.URL is missing: write s3://bucket/folder, s3://endpoint/bucket/folder, gs://bucket/folder or wasbs://container@account/folder',
+      `egress.URL is ${url === undefined ? 'missing' : 'not a string'}: write s3://bucket/folder, s3://endpoint/bucket/folder, gs://bucket/folder or wasbs://container@account/folder`,
       'egress.URL',
     )
   }
@@ -211,13 +213,17 @@ function doesNotResolve(host: string, why: string): string {
   return `${host} does not resolve now (${why}): pushes fail until it does`
 }
 
-/** The candidate with the fewest edits to get there, whatever the case. */
-function nearest(word: string, candidates: readonly string[]): string {
+/** More than a typing error. */
+const MAX_EDITS = 2
+
+/** The candidate with the fewest edits to get there, whatever the case; undefined where that is another word. */
+function nearest(word: string, candidates: readonly string[]): string | undefined {
   const scored = candidates.map((candidate) => ({
     candidate,
     edits: edits(word.slice(0, 60).toLowerCase(), candidate.toLowerCase()),
   }))
-  return scored.reduce((best, next) => (next.edits < best.edits ? next : best)).candidate
+  const best = scored.reduce((one, next) => (next.edits < one.edits ? next : one))
+  return best.edits <= MAX_EDITS ? best.candidate : undefined
 }
 
 /** Levenshtein's distance. */

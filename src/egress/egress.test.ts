@@ -1,21 +1,14 @@
 import assert from 'node:assert/strict'
 import { createHash, randomBytes } from 'node:crypto'
 import { buffer } from 'node:stream/consumers'
-import { afterEach, describe, it } from 'node:test'
+import { describe, it } from 'node:test'
 import { ObjectNotFound, StoreDenied, StoreFull, StoreUnreachable } from '../cloud/index.ts'
 import { MIB } from '../kernel/index.ts'
 import { PART_BYTES } from './limits.ts'
-import { Harness, signalled } from './testing/harness.ts'
+import { eachHarness } from './testing/each.ts'
+import { type Harness, signalled } from './testing/harness.ts'
 
-let open: Harness | undefined
-afterEach(async () => {
-  await open?.close()
-  open = undefined
-})
-const harness = async (...options: Parameters<typeof Harness.open>) => {
-  open = await Harness.open(...options)
-  return open
-}
+const harness = eachHarness()
 
 const hundred = Object.fromEntries(
   Array.from({ length: 100 }, (_, index) => [`f/${String(index).padStart(3, '0')}`, `text ${index}`]),
@@ -189,7 +182,6 @@ describe('egress', () => {
       assert.deepEqual([next.state, next.filesDeleted], ['success', 1])
       assert.deepEqual(await h.held(), hundred)
       await h.close()
-      open = undefined
     }
   })
 
@@ -234,7 +226,7 @@ describe('egress', () => {
     assert.equal(second.state, 'failed')
     assert.match(
       second.reason!,
-      /summary at s3:\/\/bucket\/x was pushed by pipeline one: give each pipeline a target folder/,
+      /summary at s3:\/\/bucket\/x was pushed from repo one: give each pipeline, and each repo that is pushed by hand, a target folder/,
     )
     const third = await h.push('3', {}, { pipeline: 'two', url: 's3://bucket/x' })
     assert.deepEqual([third.state, third.filesDeleted], ['success', 0])

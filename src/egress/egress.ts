@@ -115,6 +115,7 @@ export function openEgress(options: EgressOptions): Egress {
     lanes: new TargetLanes({ bandwidth: config.egressBandwidth, ...(options.pace ? { pace: options.pace } : {}) }),
     retry,
     random,
+    clock,
     log,
     meter: options.meter,
     onEnd,

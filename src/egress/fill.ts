@@ -1,5 +1,7 @@
-import type { Difference, FileEntry } from '../versioning/index.ts'
-import { parsePath } from '../versioning/index.ts'
+import { rootOf } from '../cloud/index.ts'
+import type { Difference, FileEntry, Path } from '../versioning/index.ts'
+import { InvalidPath, parsePath } from '../versioning/index.ts'
+import { fingerprintOf } from './fingerprint.ts'
 import type { InStep } from './ledger.ts'
 import { LEDGER_BATCH } from './limits.ts'
 import { each, type Made, make, makeText, withMade } from './made.ts'
@@ -55,7 +57,7 @@ export async function fill(work: PushWork, place: Place): Promise<Filled> {
   const content = withMade(work.parts.versioning.content, mark ? [...manifests, mark] : manifests)
   const twinOf = twin === undefined ? {} : { twinOf: (path: string) => twin + path.slice(base.length) }
 
-  if (isChanged && known) await withdraw(work, known)
+  if (isChanged && mark) await withdraw(work, known ?? unknownMark(mark))
   if (todo.data > 0) await sendAll(work, uploadsIn(plan(), isData), { content, ...twinOf })
   if (manifestSteps.length > 0) await sendAll(work, each(manifestSteps), { content })
   if (todo.deletes > 0) await removeAll(work, deletesIn(plan()))
@@ -148,7 +150,7 @@ async function makeManifests({ push, parts, signal }: PushWork, base: string): P
         { path: settings.path },
       )
     }
-    const prefix = `${target.folder === '' ? '' : `${target.folder}/`}${base}`
+    const prefix = rootOf(target) + base
     const files = () => untilAborted(versioning.trees.walk(push.root), signal)
     const pieces = () => manifestPieces(files(), settings, { bucket: target.bucket, prefix })
     made.push(await make(base + settings.path, 'application/json', pieces))
@@ -187,6 +189,12 @@ async function markUpload(
   return [known, step.kind === 'upload' ? [step] : []]
 }
 
+/** Of a pipeline of this name that was deleted since: what it says of itself decides whether it goes, not that it is as empty. */
+function unknownMark({ entry }: Made): Known {
+  const { path, size } = entry
+  return { path, size, fingerprint: fingerprintOf(entry), sent: false, owned: false, etag: undefined, md5: undefined }
+}
+
 async function* untilAborted<Item>(items: AsyncIterable<Item>, signal: AbortSignal): AsyncGenerator<Item> {
   for await (const item of items) {
     signal.throwIfAborted()
@@ -195,7 +203,20 @@ async function* untilAborted<Item>(items: AsyncIterable<Item>, signal: AbortSign
 }
 
 async function* moved(files: AsyncIterable<FileEntry>, base: string): AsyncGenerator<FileEntry> {
-  for await (const file of files) yield base === '' ? file : { ...file, path: parsePath(base + file.path) }
+  for await (const file of files) yield base === '' ? file : { ...file, path: pathIn(base, file.path) }
+}
+
+function pathIn(base: string, path: string): Path {
+  try {
+    return parsePath(base + path)
+  } catch (error) {
+    if (!(error instanceof InvalidPath)) throw error
+    throw new PushFailed(
+      `${path} has too long a name for the folder of its commit (layout "commit"): ${error.message}`,
+      { path },
+      error,
+    )
+  }
 }
 
 async function* tapped(differences: AsyncIterable<Difference>, tap: Tap): AsyncGenerator<Difference> {

@@ -1,4 +1,4 @@
-import { locationOf, type Target } from '../cloud/index.ts'
+import { locationOf, rootOf, type Target } from '../cloud/index.ts'
 import type { Database, Transaction } from '../kernel/index.ts'
 import type { TreeHash } from '../versioning/index.ts'
 import { Folders } from './folders.ts'
@@ -67,7 +67,7 @@ export class Ledger {
     this.#location = location
     this.#pipeline = pipeline
     this.#folder = folder
-    this.#prefix = folder === '' ? '' : `${folder}/`
+    this.#prefix = rootOf({ folder })
     this.folders = new Folders(db, location, pipeline, folder)
   }
 
@@ -234,12 +234,15 @@ export class Ledger {
     return pipeline === this.#pipeline && (prefix === null || prefix === this.#prefix.length)
   }
 
+  /** Another pipeline's, which is gone, has no fingerprint: what it was begun with says whose it was. */
   async findUpload(path: string): Promise<KnownUpload | undefined> {
-    const row = await this.#db.get<{ upload_id: string; fingerprint: string; part_bytes: number }>(
-      'SELECT upload_id, fingerprint, part_bytes FROM egress_upload WHERE location = ? AND key = ?',
+    const row = await this.#db.get<{ pipeline: string; upload_id: string; fingerprint: string; part_bytes: number }>(
+      'SELECT pipeline, upload_id, fingerprint, part_bytes FROM egress_upload WHERE location = ? AND key = ?',
       [this.#location, this.#prefix + path],
     )
-    return row && { uploadId: row.upload_id, fingerprint: row.fingerprint, partBytes: row.part_bytes }
+    if (!row) return undefined
+    const fingerprint = row.pipeline === this.#pipeline ? row.fingerprint : ''
+    return { uploadId: row.upload_id, fingerprint, partBytes: row.part_bytes }
   }
 
   async keepUpload(tx: Transaction, path: string, upload: KnownUpload): Promise<void> {

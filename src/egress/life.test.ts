@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { afterEach, describe, it } from 'node:test'
+import { describe, it } from 'node:test'
 import { StoreDenied } from '../cloud/index.ts'
 import { MIB } from '../kernel/index.ts'
 import { parseRepoName } from '../versioning/index.ts'
@@ -7,17 +7,10 @@ import { branchOf, putText } from '../versioning/testing/store.ts'
 import { MAX_PUSH_ATTEMPTS, MAX_WAITING_BY_HAND } from './limits.ts'
 import { PLAIN_SETTINGS } from './settings.ts'
 import { ada, commit, run, target } from './testing/by-hand.ts'
-import { Harness, signalled } from './testing/harness.ts'
+import { eachHarness } from './testing/each.ts'
+import { signalled } from './testing/harness.ts'
 
-let open: Harness | undefined
-afterEach(async () => {
-  await open?.close()
-  open = undefined
-})
-const harness = async (...options: Parameters<typeof Harness.open>) => {
-  open = await Harness.open(...options)
-  return open
-}
+const harness = eachHarness()
 
 describe('an egress by hand', () => {
   it('pushes any finished commit, and is shown with who asked, its times and its tries', async () => {
@@ -61,6 +54,23 @@ describe('an egress by hand', () => {
     await assert.rejects(run(h, 'images@master', { URL: 's3://bucket', secret: 'none' }), /there is no secret "none"/)
     await assert.rejects(run(h, 'images@master', { URL: 's3://10.0.0.1.nip/x' }), { code: 'InvalidInput' })
     assert.deepEqual(await h.egress.list(), [])
+  })
+
+  it("does not change the layout of what is there where none is named: all commits' folders would be gone", async () => {
+    const h = await harness()
+    const id = await commit(h, 'images', { a: '1' })
+    const folders = await run(h, 'images@master', { ...target, layout: 'commit' })
+    const refused = { code: 'InvalidInput', message: /egress\.layout is missing.*--layout commit .*--layout plain / }
+    // Also while it is on its way.
+    await assert.rejects(run(h, 'images@master'), refused)
+    await h.ended(folders.id)
+    await assert.rejects(run(h, 'images@master'), refused)
+    await h.ended((await run(h, 'images@master', { ...target, URL: 's3://bucket/other' })).id)
+    await h.ended((await run(h, 'images@master', { ...target, layout: 'commit' })).id)
+    assert.equal((await h.held())[`${id}/a`], '1')
+    await h.ended((await run(h, 'images@master', { ...target, layout: 'plain' })).id)
+    assert.deepEqual(await h.held(), { a: '1' })
+    await h.ended((await run(h, 'images@master')).id)
   })
 
   it('is refused while very many wait', async () => {

@@ -1,20 +1,13 @@
 import assert from 'node:assert/strict'
-import { afterEach, describe, it } from 'node:test'
+import { describe, it } from 'node:test'
 import { StoreDenied } from '../cloud/index.ts'
 import { MIB } from '../kernel/index.ts'
 import { PLAIN_SETTINGS, type PushSettings } from './settings.ts'
-import { Harness, signalled } from './testing/harness.ts'
+import { eachHarness } from './testing/each.ts'
+import { type Harness, signalled } from './testing/harness.ts'
 import type { VerifyEvent } from './verify.ts'
 
-let open: Harness | undefined
-afterEach(async () => {
-  await open?.close()
-  open = undefined
-})
-async function harness(): Promise<Harness> {
-  open = await Harness.open()
-  return open
-}
+const harness = eachHarness()
 
 const id = (digit: string) => digit.repeat(32)
 const admin = { canonicalId: 'admin', name: 'admin' }
@@ -108,7 +101,50 @@ describe('a pipeline that is deleted', () => {
   })
 })
 
+describe('an upload that a deleted pipeline has left', () => {
+  it('is not gone on with by another: it would say that the file is of the first', async () => {
+    const h = await harness()
+    const files = { big: Buffer.alloc(20 * MIB, 'y') }
+    h.target.before = (operation) => {
+      if (operation === 'complete') throw new StoreDenied('no')
+    }
+    assert.equal((await h.push(id('1'), files)).state, 'failed')
+    await h.db.write((tx) => h.egress.release(tx, 'edges'))
+    h.target.before = () => undefined
+    assert.equal((await h.push(id('2'), files, { pipeline: 'heir' })).state, 'success')
+    assert.equal((await h.target.head('big'))?.metadata['sluice-pipeline'], 'heir')
+    assert.equal(await h.db.get('SELECT 1 FROM egress_upload'), undefined)
+  })
+})
+
+describe('a pipeline that is made again', () => {
+  it('takes _SUCCESS of its former life away before it changes anything, and leaves that of others', async () => {
+    const h = await harness()
+    const marked = settings({ success: true })
+    await h.push(id('1'), { a: '1', b: '1' }, { settings: marked })
+    await h.db.write((tx) => h.egress.release(tx, 'edges'))
+    h.target.before = (operation, key) => {
+      if (operation === 'put' && key === 'b') throw new StoreDenied('no')
+    }
+    assert.equal((await h.push(id('2'), { a: '2', b: '2' }, { settings: marked })).state, 'failed')
+    assert.equal((await h.held())['_SUCCESS'], undefined)
+
+    await h.target.put('_SUCCESS', Buffer.alloc(0), 0)
+    await h.db.write((tx) => h.egress.release(tx, 'edges'))
+    assert.equal((await h.push(id('3'), { a: '3', b: '3' }, { settings: marked })).state, 'failed')
+    assert.equal((await h.held())['_SUCCESS'], '')
+  })
+})
+
 describe('a folder of a commit', () => {
+  it('says which file has too long a name for it', async () => {
+    const h = await harness()
+    const path = `${'d/'.repeat(500)}name`
+    const status = await h.push(id('1'), { [path]: '1' }, { settings: settings({ layout: 'commit' }), commit: id('1') })
+    assert.equal(status.state, 'failed')
+    assert.match(status.reason ?? '', /d\/d\/name has too long a name .*layout "commit"/)
+  })
+
   it('that was being deleted is not one of those that are kept', async () => {
     const h = await harness()
     const kept = (keep: number) => settings({ layout: 'commit', keep })
@@ -120,9 +156,10 @@ describe('a folder of a commit', () => {
     }
     assert.equal((await h.push(id('3'), { a: '3', b: '3' }, { settings: kept(2), commit: id('3') })).state, 'failed')
     const folders = await h.db.all<{ commit_id: string; whole: number }>('SELECT commit_id, whole FROM egress_folder')
-    assert.deepEqual(
-      Object.fromEntries(folders.map((folder) => [folder.commit_id[0], folder.whole])),
-      { 1: 0, 2: 1, 3: 1 },
-    )
+    assert.deepEqual(Object.fromEntries(folders.map((folder) => [folder.commit_id[0], folder.whole])), {
+      1: 0,
+      2: 1,
+      3: 1,
+    })
   })
 })

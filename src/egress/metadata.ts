@@ -9,12 +9,17 @@ export const SHA256_FACT = 'sluice-sha256'
 /** For larger files: what their content is called here. A push that died knows by it what it had sent whole. */
 export const CONTENT_FACT = 'sluice-content'
 
+/** Whether an object's metadata of this name is ours, and not the file's own. */
+export function isFact(name: string): boolean {
+  return name.startsWith('sluice-')
+}
+
 /**
  * What an object says about itself at the target: what the file's own metadata says, and where it comes from, the most important
  * facts first, as far as there is room.
  */
 export function objectMetadata(entry: Entry, push: ClaimedPush): Record<string, string> {
-  const own = Object.entries(entry.attributes.metadata).filter(([name]) => !name.startsWith('sluice-'))
+  const own = Object.entries(entry.attributes.metadata).filter(([name]) => !isFact(name))
   const facts: [string, string][] = [
     [PIPELINE_FACT, push.pipeline],
     [SHA256_FACT, sha256Of(entry) ?? ''],

@@ -26,8 +26,8 @@ export interface TransferParts extends Patience {
   readonly throttle: Throttle
   /** Throws StalePush if the push is not this attempt's any more. */
   readonly renew: (tx: Transaction) => Promise<void>
-  /** Bytes that have arrived. */
-  readonly onBytes: (bytes: number) => void
+  /** Bytes that have arrived. `before`: an earlier try had sent them. */
+  readonly onBytes: (bytes: number, before?: boolean) => void
 }
 
 /** A file to be put at the target. */

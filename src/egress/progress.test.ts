@@ -1,17 +1,9 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { Rate, secondsLeft, speedOf } from './progress.ts'
-import type { Counts } from './pushes.ts'
+import { type Counts, NO_COUNTS } from './pushes.ts'
 
-const counts = (some: Partial<Counts>): Counts => ({
-  filesTotal: 0,
-  filesDone: 0,
-  filesSkipped: 0,
-  filesDeleted: 0,
-  bytesTotal: 0,
-  bytesDone: 0,
-  ...some,
-})
+const counts = (some: Partial<Counts>): Counts => ({ ...NO_COUNTS, ...some })
 
 describe('the rate of a push', () => {
   it('is of the last seconds, not of the whole time', () => {
@@ -48,5 +40,7 @@ describe('the time that is left', () => {
     assert.equal(secondsLeft(counts({}), speedOf(100, 1, 1000)), undefined)
     assert.equal(secondsLeft(counts({ filesTotal: 1, bytesTotal: 5 }), speedOf(0, 0, 1000)), undefined)
     assert.equal(secondsLeft(counts({ filesTotal: 1, filesSkipped: 1 }), speedOf(0, 0, 1000)), 0)
+    const smallFirst = counts({ filesTotal: 9, filesDone: 8, bytesTotal: 2 ** 30, bytesDone: 16 })
+    assert.equal(secondsLeft(smallFirst, speedOf(16, 8, 4000)), undefined)
   })
 })

@@ -4,6 +4,8 @@ import type { Counts } from './pushes.ts'
 const WINDOW_MS = 15_000
 /** A second between samples gives a few more than the window holds. */
 const MAX_SAMPLES = 64
+/** A month. What would take longer is not known rather than so slow. */
+const MAX_SECONDS_LEFT = 30 * 86_400
 
 /** How fast a push goes. */
 export interface Speed {
@@ -60,6 +62,6 @@ export function secondsLeft(counts: Counts, { bytesPerSecond, filesPerSecond }: 
     bytesPerSecond > 0 && bytesLeft > 0 ? bytesLeft / bytesPerSecond : 0,
     filesPerSecond > 0 && filesLeft > 0 ? filesLeft / filesPerSecond : 0,
   )
-  // Nothing of what is left moves.
-  return seconds === 0 ? undefined : Math.ceil(seconds)
+  // Nothing of what is left moves, or only the small files before the large ones' first parts have.
+  return seconds === 0 || seconds > MAX_SECONDS_LEFT ? undefined : Math.ceil(seconds)
 }

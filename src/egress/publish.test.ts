@@ -283,7 +283,8 @@ describe('a folder for each commit', () => {
     let done = false
     const reader = (async () => {
       while (!done) {
-        const latest = await h.target.get('latest').catch(() => undefined)
+        // Not there before the first push has ended.
+        const latest = (await h.target.head('latest')) && (await h.target.get('latest'))
         if (!latest) continue
         const commit = String(await buffer(latest)).trim()
         const texts = await Promise.all(

@@ -7,7 +7,7 @@ import type { Lane } from './lanes.ts'
 import type { Ledger } from './ledger.ts'
 import type { PartMemory } from './limiter.ts'
 import type { EgressMeter } from './metrics.ts'
-import { type ClaimedPush, type Counts, renewPush } from './pushes.ts'
+import { type ClaimedPush, type Counts, NO_COUNTS, renewPush } from './pushes.ts'
 
 /** What a push works with. */
 export interface PushParts extends Patience {
@@ -33,14 +33,9 @@ export class PushFailed extends DomainError {
 export class PushWork {
   readonly push: ClaimedPush
   readonly parts: PushParts
-  readonly counts: { -readonly [Name in keyof Counts]: Counts[Name] } = {
-    filesTotal: 0,
-    filesDone: 0,
-    filesSkipped: 0,
-    filesDeleted: 0,
-    bytesTotal: 0,
-    bytesDone: 0,
-  }
+  readonly counts: { -readonly [Name in keyof Counts]: Counts[Name] } = { ...NO_COUNTS }
+  /** Of the bytes done, those that an earlier try had sent: they say nothing about how fast this one goes. */
+  bytesBefore = 0
   readonly signal: AbortSignal
   readonly #failed = new AbortController()
 

@@ -23,6 +23,12 @@ export class Push {
     return this.#work.counts
   }
 
+  /** What of it moved in this try: its speed is that of these. */
+  get moved(): Pick<Counts, 'bytesDone' | 'filesDone'> {
+    const { counts, bytesBefore } = this.#work
+    return { bytesDone: counts.bytesDone - bytesBefore, filesDone: counts.filesDone }
+  }
+
   readonly renew = (tx: Transaction): Promise<void> => this.#work.renew(tx)
 
   /** Ends the push as a success. Throws PushFailed, StalePush, the signal's reason; StoreError and others where no file is to blame. */

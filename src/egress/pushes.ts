@@ -41,6 +41,15 @@ export interface Counts {
   readonly bytesDone: number
 }
 
+export const NO_COUNTS: Counts = {
+  filesTotal: 0,
+  filesDone: 0,
+  filesSkipped: 0,
+  filesDeleted: 0,
+  bytesTotal: 0,
+  bytesDone: 0,
+}
+
 /** How an attempt at a push ended. */
 export type PushEnd = { readonly state: 'success' } | { readonly state: 'failed'; readonly reason: string }
 

@@ -4,6 +4,7 @@ import { AmbiguousEgress, EgressNotFound } from './errors.ts'
 import { type Speed, secondsLeft, speedOf } from './progress.ts'
 import { type Counts, NOW_MS, type PushRow, settingsOf } from './pushes.ts'
 import type { PushSettings } from './settings.ts'
+import type { Trying } from './trying.ts'
 
 /** The states of a push. One that was cancelled has failed, with the reason `cancelled`. */
 export const EGRESS_STATES = ['waiting', 'running', 'success', 'failed'] as const
@@ -33,6 +34,8 @@ export interface EgressStatus extends Counts {
   readonly bytesPerSecond?: number
   /** Only while it runs and moves. */
   readonly secondsLeft?: number
+  /** Only while it runs and requests fail; none since has succeeded. */
+  readonly trying?: Trying
   /** When the target was last compared with the ledger for this push, and how many files were not there as they should be. */
   readonly verified?: { readonly atMs: number; readonly drift: number }
 }
@@ -68,6 +71,7 @@ export interface EgressQuery {
 export interface LivePush {
   readonly counts: Counts
   readonly speed: Speed | undefined
+  readonly trying: Trying | undefined
 }
 
 const DEFAULT_PAGE = 100
@@ -175,6 +179,7 @@ export class EgressQueries {
       ...(row.asked_by_name === null ? {} : { askedBy: row.asked_by_name }),
       ...(speed ? { bytesPerSecond: speed.bytesPerSecond } : {}),
       ...(left === undefined ? {} : { secondsLeft: left }),
+      ...(live?.trying ? { trying: live.trying } : {}),
       ...(row.verified_ms === null ? {} : { verified: { atMs: row.verified_ms, drift: row.drift ?? 0 } }),
     }
   }

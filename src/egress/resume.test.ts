@@ -4,22 +4,15 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { buffer } from 'node:stream/consumers'
-import { afterEach, describe, it } from 'node:test'
+import { describe, it } from 'node:test'
 import { ObjectNotFound, type ObjectStore, openFileStore, type UploadOptions } from '../cloud/index.ts'
 import { MIB, systemClock } from '../kernel/index.ts'
 import { PART_BYTES } from './limits.ts'
 import { PLAIN_SETTINGS } from './settings.ts'
-import { Harness, signalled } from './testing/harness.ts'
+import { eachHarness } from './testing/each.ts'
+import { type Harness, signalled } from './testing/harness.ts'
 
-let open: Harness | undefined
-afterEach(async () => {
-  await open?.close()
-  open = undefined
-})
-const harness = async (...options: Parameters<typeof Harness.open>) => {
-  open = await Harness.open(...options)
-  return open
-}
+const harness = eachHarness()
 
 const many = Object.fromEntries(
   Array.from({ length: 40 }, (_, index) => [`f/${String(index).padStart(3, '0')}`, `text ${index}`]),
@@ -74,6 +67,25 @@ describe('a push that goes on after its process died', () => {
     await h.crash()
     assert.equal((await h.ended('1')).state, 'success')
     assert.deepEqual([h.target.keysOf('createUpload'), h.target.keysOf('putPart')], [[], []])
+  })
+
+  it('tells the meter of what it sends itself only', async () => {
+    let arrived = 0
+    const meter = { arrived: (bytes: number) => (arrived += bytes), ended: () => undefined }
+    const h = await harness({ meter })
+    const begun = signalled()
+    h.target.before = (operation, key) => {
+      if (operation !== 'putPart' || !key.endsWith(' 2')) return
+      begun.call()
+      return new Promise(() => undefined)
+    }
+    await h.request('1', await h.tree({ 'big.bin': randomBytes(20 * MIB) }))
+    await begun.promise
+    while ((await partsOf(h)).length < 2) await new Promise(setImmediate)
+    h.target.before = () => undefined
+    await h.crash()
+    const { bytesDone } = await h.ended('1')
+    assert.deepEqual([bytesDone, arrived], [20 * MIB, 20 * MIB])
   })
 })
 

@@ -63,7 +63,7 @@ async function intend(work: PushWork, steps: readonly Upload[]): Promise<void> {
   const first = others[0]
   if (first) {
     throw new PushFailed(
-      `${first.path} at ${work.push.url} was pushed by pipeline ${first.pipeline}: give each pipeline a target folder of its own`,
+      `${first.path} at ${work.push.url} was pushed from repo ${first.pipeline}: give each pipeline, and each repo that is pushed by hand, a target folder of its own`,
       { paths: others.slice(0, 10).map(({ path }) => path), pipeline: first.pipeline },
     )
   }
@@ -108,9 +108,10 @@ async function send(work: PushWork, step: Upload, { source, mayBeThere, twin }: 
     push,
     content: source.content,
     renew: work.renew,
-    onBytes: (bytes) => {
+    onBytes: (bytes, before = false) => {
       counts.bytesDone += bytes
-      work.parts.meter?.arrived(bytes)
+      if (before) work.bytesBefore += bytes
+      else work.parts.meter?.arrived(bytes)
     },
   }
   try {

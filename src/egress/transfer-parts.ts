@@ -11,12 +11,14 @@ import { description, type Outgoing, type TransferParts } from './outgoing.ts'
  * itself knows best.
  */
 export async function transferInParts(file: Outgoing, parts: TransferParts): Promise<string> {
-  let counted = 0
+  let sent = 0
+  let found = 0
   const counting = {
     ...parts,
-    onBytes: (bytes: number) => {
-      counted += bytes
-      parts.onBytes(bytes)
+    onBytes: (bytes: number, before = false) => {
+      if (before) found += bytes
+      else sent += bytes
+      parts.onBytes(bytes, before)
     },
   }
   try {
@@ -24,7 +26,8 @@ export async function transferInParts(file: Outgoing, parts: TransferParts): Pro
   } catch (error) {
     if (!isUploadGone(error)) throw error
     // Somebody (or a rule of the bucket) has removed the upload under way: once more from the start.
-    parts.onBytes(-counted)
+    parts.onBytes(-sent)
+    parts.onBytes(-found, true)
     await parts.db.write((tx) => parts.ledger.forgetUpload(tx, file.entry.path))
     return sendUpload(file, parts)
   }
@@ -106,7 +109,7 @@ async function sendParts(
       const known = before.get(number)
       const isThere = known?.size === range.end - range.start
       const part = isThere ? known : await sendPart(entry, upload, { number, ...range }, within)
-      parts.onBytes(part.size)
+      parts.onBytes(part.size, isThere)
       done[number - 1] = part
     }
   }

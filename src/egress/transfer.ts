@@ -13,7 +13,7 @@ export async function transfer(file: Outgoing, parts: TransferParts): Promise<st
   const { entry } = file
   const arrived = file.mayBeThere ? await findArrived(file, parts) : undefined
   if (arrived) {
-    parts.onBytes(entry.size)
+    parts.onBytes(entry.size, true)
     return arrived.etag
   }
   if (entry.size > MAX_SINGLE_PUT_BYTES) return transferInParts(file, parts)

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterEach, describe, it } from 'node:test'
+import { describe, it } from 'node:test'
 import { StoreDenied } from '../cloud/index.ts'
 import { MIB, migrate, openSqlite, silentLog } from '../kernel/index.ts'
 import { parsePath, parseRepoName } from '../versioning/index.ts'
@@ -12,17 +12,10 @@ import { claimPush, endPush, StalePush } from './pushes.ts'
 import { EgressQueries } from './queries.ts'
 import { PLAIN_SETTINGS } from './settings.ts'
 import { commit, run, succeeded, target } from './testing/by-hand.ts'
-import { Harness, signalled } from './testing/harness.ts'
+import { eachHarness } from './testing/each.ts'
+import { signalled } from './testing/harness.ts'
 
-let open: Harness | undefined
-afterEach(async () => {
-  await open?.close()
-  open = undefined
-})
-const harness = async (...options: Parameters<typeof Harness.open>) => {
-  open = await Harness.open(...options)
-  return open
-}
+const harness = eachHarness()
 
 describe('the turns of pushes', () => {
   it('are those of one owner at one bucket, whatever the folder; another bucket is not waited for', async () => {
@@ -152,7 +145,6 @@ describe('an egress whose process dies', () => {
       const { history } = await h.egress.inspect(id)
       assert.deepEqual([history[0]?.result, history.at(-1)?.result], ['failed', 'success'])
       await h.close()
-      open = undefined
       if (whole) {
         assert.ok(survived > 5, `${survived} transactions`)
         return
@@ -191,7 +183,7 @@ describe('what was pushed out of a repo', () => {
     await h.ended((await run(h, 'images@master')).id)
     await commit(h, 'words', { a: '2' })
     const taken = await run(h, 'words@master')
-    assert.match((await h.ended(taken.id)).reason ?? '', /was pushed by/)
+    assert.match((await h.ended(taken.id)).reason ?? '', /was pushed from repo images/)
     await h.versioning.deleteRepo(parseRepoName('images'))
     await h.egress.retry(taken.id)
     assert.equal((await h.ended(taken.id)).state, 'success')

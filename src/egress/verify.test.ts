@@ -1,21 +1,14 @@
 import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
-import { afterEach, describe, it } from 'node:test'
+import { describe, it } from 'node:test'
 import { StoreDenied, StoreUnreachable } from '../cloud/index.ts'
 import { MIB } from '../kernel/index.ts'
 import { PLAIN_SETTINGS } from './settings.ts'
-import { Harness, signalled } from './testing/harness.ts'
+import { eachHarness } from './testing/each.ts'
+import { type Harness, signalled } from './testing/harness.ts'
 import type { VerifyEvent, VerifyResult } from './verify.ts'
 
-let open: Harness | undefined
-afterEach(async () => {
-  await open?.close()
-  open = undefined
-})
-async function harness(): Promise<Harness> {
-  open = await Harness.open()
-  return open
-}
+const harness = eachHarness()
 
 const id = (digit: string) => digit.repeat(32)
 const admin = { canonicalId: 'admin', name: 'admin' }

@@ -93,9 +93,9 @@ async function compare(
   trees: Trees | undefined,
 ): Promise<'foreign' | 'unsent' | 'right' | 'unread' | Drift> {
   if (!known?.ours) return 'foreign'
-  if (known.doubted) return { drift: 'changed', why: 'it was found so before, and was not sent again since' }
-  if (!known.sent) return 'unsent'
+  if (!known.sent && !known.doubted) return 'unsent'
   if (!object) return { drift: 'missing', why: 'it is not there' }
+  if (known.doubted) return { drift: 'changed', why: 'it was found so before, and was not sent again since' }
   if (object.size !== known.size) {
     return { drift: 'changed', why: `it has ${object.size} bytes instead of ${known.size}` }
   }

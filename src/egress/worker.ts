@@ -1,5 +1,5 @@
 import type { ObjectStore, RetryPolicy } from '../cloud/index.ts'
-import { type Database, DomainError, errorMessage, type Log } from '../kernel/index.ts'
+import { type Clock, type Database, DomainError, errorMessage, type Log } from '../kernel/index.ts'
 import type { Versioning } from '../versioning/index.ts'
 import { orAbandoned } from './again.ts'
 import type { TargetLanes } from './lanes.ts'
@@ -21,6 +21,7 @@ import { type ClaimedPush, claimPush, endPush, giveBackPush, releaseDeadLeases, 
 import type { LivePush } from './queries.ts'
 import { releaseGone } from './release.ts'
 import type { OpenTarget } from './targets.ts'
+import { Trials } from './trying.ts'
 
 export interface WorkerParts {
   readonly db: Database
@@ -30,6 +31,7 @@ export interface WorkerParts {
   readonly lanes: TargetLanes
   readonly retry: RetryPolicy
   readonly random: () => number
+  readonly clock: Clock
   readonly log: Log
   readonly meter: EgressMeter | undefined
   /** A push has ended. */
@@ -52,6 +54,7 @@ interface Running {
   readonly push: ClaimedPush
   readonly stop: AbortController
   readonly rate: Rate
+  readonly trials: Trials
   /** Set once it has begun. */
   work: Push | undefined
   done: Promise<void>
@@ -118,7 +121,9 @@ export class Worker {
   /** What is known of a push that runs here. */
   live(id: string): LivePush | undefined {
     const running = this.#running.get(id)
-    return running?.work && { counts: { ...running.work.counts }, speed: running.rate.speed }
+    if (!running?.work) return undefined
+    const { work, rate, trials } = running
+    return { counts: { ...work.counts }, speed: rate.speed, trying: trials.trying }
   }
 
   async #claimAll(): Promise<void> {
@@ -130,6 +135,7 @@ export class Worker {
         push,
         stop: new AbortController(),
         rate: new Rate(),
+        trials: new Trials(() => this.#parts.clock.now()),
         work: undefined,
         done: Promise.resolve(),
       }
@@ -194,6 +200,7 @@ export class Worker {
         lane,
         throttle,
         signal: stop.signal,
+        trials: running.trials,
       })
       running.work = work
       let goesOn = false
@@ -219,7 +226,7 @@ export class Worker {
     let keeping = false
     const look = setInterval(() => {
       const nowMs = performance.now()
-      rate.add(nowMs, work.counts)
+      rate.add(nowMs, work.moved)
       const counts = JSON.stringify(work.counts)
       if (keeping || (counts === kept && nowMs - keptMs < RENEW_EVERY_MS)) return
       keeping = true
@@ -234,7 +241,7 @@ export class Worker {
     }, PROGRESS_EVERY_MS)
     // Told to stop, it has no more to keep.
     stop.signal.addEventListener('abort', () => clearInterval(look), { once: true })
-    rate.add(keptMs, work.counts)
+    rate.add(keptMs, work.moved)
     try {
       await run()
     } finally {

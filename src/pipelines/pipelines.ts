@@ -173,6 +173,8 @@ export interface EgressStatus {
   readonly endedMs?: number
   readonly bytesPerSecond?: number
   readonly secondsLeft?: number
+  /** What a request failed with that is tried again now. */
+  readonly trying?: { readonly reason: string; readonly times: number; readonly sinceMs: number }
 }
 
 /**

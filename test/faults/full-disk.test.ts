@@ -1,32 +1,20 @@
 import assert from 'node:assert/strict'
-import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { rm } from 'node:fs/promises'
 import { describe, it } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type Server, startServer, testCredentials } from '../../conformance/server.ts'
 import { type Client, createClient } from './client.ts'
-import { mountSmallDisk } from './small-disk.ts'
+import { mountBallastedDisk } from './small-disk.ts'
 import { bytesOf } from './workload.ts'
 
-const DISK_MB = 48
-const BALLAST_MB = 12
 const OBJECT_BYTES = 200_000
 const bucket = 'master.full'
 
 describe('a full disk', () => {
   it('refuses writes with 503, keeps reading, and writes again when there is room', { timeout: 300_000 }, async (t) => {
-    const base = await mkdtemp(join(tmpdir(), 'sluice-full-'))
-    const disk = await mountSmallDisk(join(base, 'disk'), DISK_MB)
-    if ('reason' in disk) {
-      await rm(base, { recursive: true, force: true })
-      return t.skip(disk.reason)
-    }
-    t.diagnostic(`on ${disk.kind}`)
-    const folder = join(disk.folder, 'data')
-    const ballast = join(disk.folder, 'ballast')
-    await mkdir(folder)
-    await writeFile(ballast, Buffer.alloc(BALLAST_MB * 1024 * 1024, 1))
+    const disk = await mountBallastedDisk(t, { diskMb: 48, ballastMb: 12 })
+    if (!disk) return
+    const { data: folder, ballast } = disk
 
     const credentials = testCredentials()
     const environment = { SLUICE_BATCH_IDLE_MS: '300', SLUICE_LOG_LEVEL: 'warn' }
@@ -36,7 +24,6 @@ describe('a full disk', () => {
       client.close()
       if (!server.ended) await server.kill()
       await disk.remove()
-      await rm(base, { recursive: true, force: true })
     })
     assert.equal((await client.send('PUT', `/${bucket}`)).status, 200)
     const acknowledged: number[] = []

@@ -6,7 +6,7 @@ import {
   type EgressStatus,
 } from '../../egress/index.ts'
 import { MAX_LIST_KEYS } from '../../kernel/index.ts'
-import { type CommitId, CommitNotFound, RepoNotFound } from '../../versioning/index.ts'
+import { type CommitId, CommitNotFound, type RepoName, RepoNotFound } from '../../versioning/index.ts'
 import { addressField, repoField } from '../addresses.ts'
 import type { Caller } from '../caller.ts'
 import { egressInfoJson, egressJson, verifyJson } from '../egress-views.ts'
@@ -169,14 +169,15 @@ async function isVisible(
   }
 }
 
-/** Undefined: all. Throws AccessDenied. */
+/** Undefined: all. Throws AccessDenied, RepoNotFound. */
 async function visibleRepos(
   { versioning }: Services,
   caller: Caller,
-  repo: string | undefined,
+  repo: RepoName | undefined,
 ): Promise<readonly string[] | undefined> {
   if (repo !== undefined) {
     caller.authorize('read', repo)
+    await versioning.getRepo(repo)
     return [repo]
   }
   if (caller.may('read', undefined)) return undefined

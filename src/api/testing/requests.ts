@@ -1,3 +1,4 @@
+import assert from 'node:assert/strict'
 import { hash } from 'node:crypto'
 import { once } from 'node:events'
 import http from 'node:http'
@@ -57,6 +58,18 @@ export function signed(url: string, ask: Ask): Record<string, string> {
     service: 's3',
     now: ask.now ?? new Date(),
   })
+}
+
+/** What a request that must succeed answers, as JSON. */
+export async function read<T>(reply: Promise<Reply>): Promise<T> {
+  const { status, text } = await reply
+  assert.ok(status < 300, text)
+  return JSON.parse(text) as T
+}
+
+/** Sends a body as JSON; by the test key unless another is given. */
+export function sendJson(url: string, ask: Omit<Ask, 'body'>, body?: unknown): Promise<Reply> {
+  return send(url, { ...ask, ...(body === undefined ? {} : { body: JSON.stringify(body) }) })
 }
 
 export function send(url: string, ask: Ask): Promise<Reply> {

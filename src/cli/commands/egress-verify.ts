@@ -20,14 +20,15 @@ export function addVerifyCommand(egress: Command, session: Session): void {
   withJson(egress.command('verify <egress-or-repo@commit> [url]'))
     .summary('compare a target with what was put there')
     .description(
-      'Compare what is at a target with what was put there: each file by size, and by checksum where the store says one. ' +
+      'Compare what is at a target with what was put there, by this egress or newer ones: each file by size, and by checksum ' +
+        'where the store says one. ' +
         'Exits with 1 if any is missing or other. Objects that are not ours are named and are no fault.',
     )
     .option('--deep', 'read every object back and compare its bytes')
     .option('--repair', 'send again what is missing or other')
     .action(async (what: string, url: string | undefined, options: VerifyOptions) => {
       const api = await session.api()
-      const id = what.includes('@') || url !== undefined ? await findByTarget(api, what, url) : what
+      const id = what.includes('@') || url !== undefined ? await findByTarget(session, api, what, url) : what
       const body = { deep: options.deep === true, repair: options.repair === true }
       const lines = api.lines<VerifyJson>('POST', apiPath`/v1/egress/${id}/verify`, body)
       const named: VerifyJson[] = []
@@ -41,7 +42,12 @@ export function addVerifyCommand(egress: Command, session: Session): void {
 }
 
 /** The newest egress of the commit to that URL. */
-async function findByTarget(api: ApiClient, address: string, url: string | undefined): Promise<string> {
+async function findByTarget(
+  session: Session,
+  api: ApiClient,
+  address: string,
+  url: string | undefined,
+): Promise<string> {
   if (url === undefined) {
     throw new CliError(`where to? sluice egress verify ${address} URL; or give the id of an egress`)
   }
@@ -51,7 +57,14 @@ async function findByTarget(api: ApiClient, address: string, url: string | undef
   const alike = found.filter((item) => item.commit === commit && canMean(url, item.url))
   const newest = alike.find((item) => item.url === url) ?? alike[0]
   const others = new Set(alike.map((item) => item.url))
-  if (newest && (newest.url === url || others.size === 1)) return newest.id
+  if (newest && (newest.url === url || others.size === 1)) {
+    const since = found.slice(0, found.indexOf(newest)).find((item) => item.url === newest.url && item.attempts > 0)
+    if (since && since.commit !== commit) {
+      const later = `${repo}@${since.commit.slice(0, 12)}`
+      note(session, `${later} was pushed there since (egress ${since.id}): compared is what has been put there by now`)
+    }
+    return newest.id
+  }
   if (newest) throw new CliError(`${url} can be any of ${[...others].join(', ')}: say which`)
   throw new CliError(
     `${repo}@${commit.slice(0, 12)} was not pushed to ${url}: sluice egress list --repo ${repo} shows what was, and where to`,

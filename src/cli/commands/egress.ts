@@ -3,8 +3,8 @@ import type { Command } from 'commander'
 import type { EgressJson, EgressRequestedJson } from '../../api/contract.ts'
 import { parseRevision } from '../address.ts'
 import { apiPath, queryString } from '../client.ts'
-import { describeProgress, ProgressLine } from '../egress-progress.ts'
-import { CliError } from '../errors.ts'
+import { describeProgress, describeTrying, ProgressLine } from '../egress-progress.ts'
+import { ApiError, CliError } from '../errors.ts'
 import { ago, between, details, humanSize, shorten } from '../format.ts'
 import { type JsonOption, note, print, printJson, printList, type Session, withJson } from '../session.ts'
 import { parseCount } from './commits.ts'
@@ -58,10 +58,8 @@ export function addEgressCommands(program: Command, session: Session): Command {
     .action(async (source: string, url: string, options: RunOptions) => {
       const { repo, revision } = parseRevision(source)
       const api = await session.api()
-      const { egress: queued, notes } = await api.post<EgressRequestedJson>('/v1/egress', {
-        commit: `${repo}@${revision}`,
-        egress: egressOf(url, options),
-      })
+      const body = { commit: `${repo}@${revision}`, egress: egressOf(url, options) }
+      const { egress: queued, notes } = await api.post<EgressRequestedJson>('/v1/egress', body).catch(namingOptions)
       for (const text of notes) note(session, text)
       if (options.detach) return show(session, options, queued, `${queued.id}\n`)
       await waitFor(session, options, queued)
@@ -110,7 +108,7 @@ function addShowCommands(egress: Command, session: Session): void {
         ['STARTED', (item) => (item.started === null ? '-' : ago(item.started, now))],
         ['DURATION', (item) => between(item.started, item.finished, now)],
         ['PROGRESS', describeProgress],
-        ['STATE', (item) => (item.reason === undefined ? item.state : `${item.state}: ${shorten(item.reason, 80)}`)],
+        ['STATE', (item) => stateOf(item, now)],
       ])
     })
   withJson(egress.command('inspect <egress>').description('show an egress and its tries; exits with 1 if it failed'))
@@ -121,6 +119,20 @@ function addShowCommands(egress: Command, session: Session): void {
       if (shown.state === 'failed') session.exitCode = 1
       show(session, options, shown, details(describeEgress(shown, session.now())))
     })
+}
+
+/** With why it is not further. */
+function stateOf(egress: EgressJson, nowMs: number): string {
+  const trying = describeTrying(egress, nowMs)
+  const why = egress.reason ?? (trying === undefined ? undefined : `trying again: ${trying}`)
+  return why === undefined ? egress.state : `${egress.state}: ${shorten(why, 80)}`
+}
+
+/** A refusal that speaks of a specification's field names the option that is meant, too. */
+function namingOptions(error: unknown): never {
+  if (!(error instanceof ApiError && error.code === 'InvalidInput')) throw error
+  const options = /\begress\.(secret|layout|keep|manifest|success|parallel|bandwidth)\b/
+  throw new ApiError(error.code, error.message.replace(options, '$& (--$1)'), error.data)
 }
 
 /** What a pipeline's specification would say. */
@@ -166,7 +178,7 @@ async function ended(session: Session, egress: EgressJson): Promise<EgressJson> 
   try {
     for (let now = egress; ; now = await api.get<EgressJson>(apiPath`/v1/egress/${egress.id}`)) {
       if (now.state === 'success' || now.state === 'failed') return now
-      line.show(now)
+      line.show(now, session.now())
       await pause(LOOK_MS, undefined, { signal: session.signal })
     }
   } catch (error) {
@@ -200,6 +212,8 @@ function describeEgress(egress: EgressJson, nowMs: number): [string, string][] {
   if (egress.created !== null) pairs.push(['Created', `${ago(egress.created, nowMs)} (${egress.created})`])
   pairs.push(['Duration', between(egress.started, egress.finished, nowMs)])
   pairs.push(['Progress', describeProgress(egress)])
+  const trying = describeTrying(egress, nowMs)
+  if (trying !== undefined) pairs.push(['Trying again', trying])
   if (egress.verified) {
     const { at, drift } = egress.verified
     pairs.push(['Verified', `${ago(at, nowMs)} (${at}): ${drift === 0 ? 'all as it was put there' : `${drift} other`}`])

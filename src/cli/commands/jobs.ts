@@ -2,7 +2,7 @@ import { setTimeout as pause } from 'node:timers/promises'
 import type { Command } from 'commander'
 import type { DatumJson, JobJson, LogLineJson } from '../../api/contract.ts'
 import { apiPath, queryString } from '../client.ts'
-import { describeProgress } from '../egress-progress.ts'
+import { describeProgress, describeTrying } from '../egress-progress.ts'
 import { CliError, UsageError } from '../errors.ts'
 import { ago, between, details, humanSize, shorten } from '../format.ts'
 import { type JsonOption, print, printJson, printList, type Session, withJson } from '../session.ts'
@@ -165,6 +165,8 @@ function describeJob(job: JobJson, nowMs: number): [string, string][] {
       `${egress.state} to ${egress.url}, ${egress.attempts === 1 ? '1 try' : `${egress.attempts} tries`} (sluice egress inspect ${egress.id})`,
     ])
     pairs.push(['Pushed', describeProgress(egress)])
+    const trying = describeTrying(egress, nowMs)
+    if (trying !== undefined) pairs.push(['Trying again', trying])
     if (egress.reason !== undefined) pairs.push(['Egress reason', egress.reason])
   }
   return pairs

@@ -55,6 +55,7 @@ export function addSecretCommands(program: Command, session: Session): void {
       }
       const parts = await readParts(session, kind, options, kind === 'azure' ? azurePart(options) : undefined)
       warn(session, await (await session.api()).post<SecretJson>('/v1/secrets', { name, kind, ...parts }))
+      print(session, `secret ${name} created\n`)
     })
   withParts(secret.command('update <name>'))
     .description('give a secret a new secret part (rotation); what is not said stays, and pipelines go on with it')
@@ -64,6 +65,7 @@ export function addSecretCommands(program: Command, session: Session): void {
       const kind = kindOf(options) ?? before.kind
       const parts = await readParts(session, kind, options, partToAsk(before, options))
       warn(session, await api.put<SecretJson>(apiPath`/v1/secrets/${name}`, { kind, ...parts }))
+      print(session, `secret ${name} updated\n`)
     })
   addShowCommands(secret, session)
   secret

@@ -1,9 +1,9 @@
 import { after } from 'node:test'
 import { systemClock } from '../../kernel/index.ts'
-import { objectStoreContract } from '../contract.ts'
 import { createTargetGuard } from '../target-guard.ts'
 import { azureRefuses, testAccount } from '../testing/azure-account.ts'
 import { startAzureServer } from '../testing/azure-server.ts'
+import { objectStoreContract } from '../testing/contract.ts'
 import { openAzureStore } from './azure-store.ts'
 
 const flat = await startAzureServer()

@@ -1,11 +1,13 @@
-import { PassThrough, pipeline, type Readable } from 'node:stream'
+import { pipeline, type Readable } from 'node:stream'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { BlobGetPropertiesResponse, BlockBlobUploadResponse } from '@azure/storage-blob'
 import { type Clock, MIB } from '../../kernel/index.ts'
-import { MeasuredBody, md5Hex as md5Of } from '../body.ts'
+import { checkLength, MeasuredBody, md5Hex as md5Of, translatedBody } from '../body.ts'
+import { deleteEach } from '../delete-each.ts'
 import { checkRange } from '../key-rules.ts'
 import {
   type GetRange,
+  isMissingObject,
   type ListOptions,
   type ListPage,
   type ObjectInfo,
@@ -17,24 +19,15 @@ import {
   StoreUnreachable,
   type UploadOptions,
 } from '../object-store.ts'
+import { abortBy } from '../requests.ts'
 import { createAzureUpload, resumeAzureUpload } from './azure-uploads.ts'
-import {
-  AzureConnection,
-  type AzureConnectionOptions,
-  abortBy,
-  bareEtag,
-  isMissingBlob,
-  md5Bytes,
-  md5Hex,
-  onlyIf,
-} from './connection.ts'
+import { AzureConnection, type AzureConnectionOptions, bareEtag, md5Bytes, md5Hex, onlyIf } from './connection.ts'
 import { translate } from './errors.ts'
 import { AzureListing, isFolder } from './listing.ts'
 import { decodeMetadata, encodeMetadata } from './names.ts'
 
 /** Azure: the most that one Put Blob takes. */
 const MAX_PUT_BYTES = 5000 * MIB
-const DELETES_AT_ONCE = 16
 /** A copy within an account is a matter of moments, but the service only promises to have begun it. */
 const COPY_POLL_MS = 250
 const COPY_TIMEOUT_MS = 10 * 60_000
@@ -75,7 +68,7 @@ class AzureStore implements ObjectStore {
   }
 
   async #putBuffer(key: string, body: Buffer, size: number, options: PutOptions) {
-    if (body.length !== size) throw new StoreRejected(`the body was to have ${size} bytes and has ${body.length}`)
+    checkLength(body, size)
     const blob = this.#to.blob(key)
     const md5 = options.md5 ?? md5Of(body)
     const send = () => blob.upload(body, size, uploadOptions({ ...options, md5 }))
@@ -118,16 +111,7 @@ class AzureStore implements ObjectStore {
       body.destroy()
       throw new StoreRejected(`the object ends before byte ${range.start}`, { key })
     }
-    return this.#translated(body)
-  }
-
-  /** A connection that breaks in the middle of a body is told in the stores' vocabulary too. */
-  #translated(body: Readable): Readable {
-    const out = new PassThrough({ highWaterMark: 256 * 1024 })
-    body.on('error', (error) => out.destroy(translate(error, this.#to.place) as Error))
-    // The error of `body` has reached `out` by the line above; this one only ends the pair together.
-    pipeline(body, out, () => undefined)
-    return out
+    return translatedBody(body, (error) => translate(error, this.#to.place))
   }
 
   async head(key: string): Promise<ObjectInfo | undefined> {
@@ -140,7 +124,7 @@ class AzureStore implements ObjectStore {
     try {
       return await this.#to.again(() => blob.getProperties())
     } catch (error) {
-      if (isMissingBlob(error)) return undefined
+      if (isMissingObject(error)) return undefined
       throw error
     }
   }
@@ -150,22 +134,7 @@ class AzureStore implements ObjectStore {
   }
 
   async delete(keys: readonly string[]): Promise<readonly { key: string; error: StoreError }[]> {
-    const failures: { key: string; error: StoreError }[] = []
-    const waiting = keys.values()
-    let broken: { readonly error: unknown } | undefined
-    const work = async () => {
-      for (const key of waiting) {
-        if (broken) return
-        const error = await this.#deleteOne(key)
-        if (error) failures.push({ key, error })
-      }
-    }
-    const stopAll = (error: unknown) => {
-      broken ??= { error }
-    }
-    await Promise.all(Array.from({ length: Math.min(DELETES_AT_ONCE, keys.length) }, () => work().catch(stopAll)))
-    if (broken) throw broken.error
-    return failures
+    return deleteEach(keys, (key) => this.#deleteOne(key))
   }
 
   /** Throws what is not this one object's matter: the next would fail like it. */
@@ -175,7 +144,7 @@ class AzureStore implements ObjectStore {
       await this.#to.again(() => blob.delete({ deleteSnapshots: 'include' }))
       return undefined
     } catch (error) {
-      if (isMissingBlob(error)) return undefined
+      if (isMissingObject(error)) return undefined
       if (error instanceof StoreError && (error instanceof StoreRejected || isOfObject(error))) return error
       throw error
     }

@@ -3,6 +3,7 @@ import type { BlockBlobClient } from '@azure/storage-blob'
 import { MAX_PARTS } from '../../kernel/index.ts'
 import { md5Base64Aside } from '../body.ts'
 import {
+  isMissingObject,
   type ObjectInfo,
   ObjectNotFound,
   type ObjectStore,
@@ -13,7 +14,8 @@ import {
   type UploadedPart,
   type UploadOptions,
 } from '../object-store.ts'
-import { type AzureConnection, abortBy, isMissingBlob, onlyIf } from './connection.ts'
+import { abortBy } from '../requests.ts'
+import { type AzureConnection, onlyIf } from './connection.ts'
 import { encodeMetadata } from './names.ts'
 import { blockId, blockNumber, decodeUploadId, encodeUploadId, noUpload, type UploadFacts } from './upload-id.ts'
 
@@ -147,7 +149,7 @@ class AzureUpload implements PartUpload {
       return await this.#to.again(() => this.#blob.getBlockList(kind))
     } catch (error) {
       // No blob, and nothing that waits to become one.
-      if (isMissingBlob(error)) return undefined
+      if (isMissingObject(error)) return undefined
       throw error
     }
   }

@@ -6,11 +6,11 @@ import {
   StorageSharedKeyCredential,
 } from '@azure/storage-blob'
 import { systemClock } from '../../kernel/index.ts'
-import { objectStoreContract } from '../contract.ts'
 import type { AzureCredentials } from '../credentials.ts'
 import { createTargetGuard } from '../target-guard.ts'
 import { accountKey, azureRefuses, testAccount } from '../testing/azure-account.ts'
 import { startAzurite } from '../testing/azurite.ts'
+import { objectStoreContract } from '../testing/contract.ts'
 import { openAzureStore } from './azure-store.ts'
 
 const azurite = await startAzurite()

@@ -1,25 +1,19 @@
 import type { BlobRequestConditions, BlockBlobClient, ContainerClient } from '@azure/storage-blob'
 import type { Clock } from '../../kernel/index.ts'
 import type { AzureCredentials } from '../credentials.ts'
-import { ObjectNotFound, type PutOptions, StoreRejected } from '../object-store.ts'
-import { type RetryPolicy, retrying } from '../retry.ts'
-import type { AzureTarget } from '../target.ts'
+import { type PutOptions, StoreRejected } from '../object-store.ts'
+import { type RequestOptions, Requests } from '../requests.ts'
+import { type AzureTarget, rootOf } from '../target.ts'
 import type { TargetGuard } from '../target-guard.ts'
 import { type AzureClient, createAzureClient } from './client.ts'
 import { type Place, translate } from './errors.ts'
 import { checkBlobName } from './names.ts'
 
-/** For what can be sent again as it is. Bodies that are streams are tried once: only the caller has their bytes. */
-const DEFAULT_RETRY: RetryPolicy = { attempts: 3, firstDelayMs: 100, maxDelayMs: 2_000 }
-
-export interface AzureConnectionOptions {
+export interface AzureConnectionOptions extends RequestOptions {
   readonly target: AzureTarget
   readonly credentials: AzureCredentials
   readonly guard: TargetGuard
   readonly clock: Clock
-  /** From 0 up to 1; spreads retries. */
-  readonly random: () => number
-  readonly retry?: RetryPolicy
 }
 
 /** A client, its place, and the way that requests of it are retried and their failures told. */
@@ -27,8 +21,7 @@ export class AzureConnection {
   readonly target: AzureTarget
   readonly place: Place
   readonly #client: AzureClient
-  readonly #retry: RetryPolicy
-  readonly #random: () => number
+  readonly #requests: Requests
   #isClosed = false
 
   constructor(options: AzureConnectionOptions) {
@@ -42,8 +35,7 @@ export class AzureConnection {
       isExpired: () => endOf(credentials) < options.clock.now(),
     }
     this.#client = createAzureClient(options)
-    this.#retry = options.retry ?? DEFAULT_RETRY
-    this.#random = options.random
+    this.#requests = new Requests(options, (error) => translate(error, this.place))
   }
 
   get container(): ContainerClient {
@@ -52,7 +44,7 @@ export class AzureConnection {
 
   /** What keys begin with in the container. */
   get root(): string {
-    return this.target.folder === '' ? '' : `${this.target.folder}/`
+    return rootOf(this.target)
   }
 
   /** Throws StoreRejected for a key that can't be held. */
@@ -65,20 +57,18 @@ export class AzureConnection {
 
   /** Once; failures come in the stores' vocabulary, an abort as the signal's reason. */
   async once<Result>(work: () => Promise<Result>, signal?: AbortSignal): Promise<Result> {
-    signal?.throwIfAborted()
-    // A listing that its caller has given up goes no further.
-    if (this.#isClosed) throw new StoreRejected('the store was closed')
-    try {
-      return await work()
-    } catch (error) {
-      signal?.throwIfAborted()
-      throw translate(error, this.place)
-    }
+    return this.#requests.once(() => this.#open(work), signal)
   }
 
   /** As often as it helps, for requests that can be sent again. */
   async again<Result>(work: () => Promise<Result>, signal?: AbortSignal): Promise<Result> {
-    return retrying(() => this.once(work, signal), this.#retry, { random: this.#random, signal })
+    return this.#requests.again(() => this.#open(work), signal)
+  }
+
+  /** A listing that its caller has given up goes no further. */
+  async #open<Result>(work: () => Promise<Result>): Promise<Result> {
+    if (this.#isClosed) throw new StoreRejected('the store was closed')
+    return work()
   }
 
   close(): void {
@@ -93,10 +83,6 @@ function endOf({ signWith }: AzureCredentials): number {
   return ends ? Date.parse(ends) : Number.POSITIVE_INFINITY
 }
 
-export function abortBy(signal: AbortSignal | undefined): { abortSignal?: AbortSignal } {
-  return signal ? { abortSignal: signal } : {}
-}
-
 export function bareEtag(etag: string | undefined): string {
   return (etag ?? '').replace(/^"(.*)"$/, '$1')
 }
@@ -105,11 +91,6 @@ export function bareEtag(etag: string | undefined): string {
 export function onlyIf(only: PutOptions['only']): { conditions?: BlobRequestConditions } {
   if (only === undefined) return {}
   return { conditions: only === 'absent' ? { ifNoneMatch: '*' } : { ifMatch: `"${only.etag}"` } }
-}
-
-/** Its own code, since what is missing may also be the container. */
-export function isMissingBlob(error: unknown): boolean {
-  return error instanceof ObjectNotFound && error.data['what'] === 'object'
 }
 
 export function md5Bytes(hex: string): Uint8Array {

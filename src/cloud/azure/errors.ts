@@ -1,16 +1,9 @@
 import { RestError } from '@azure/storage-blob'
 import { errnoOf } from '../../kernel/index.ts'
+import { told, withoutEchoes } from '../echoes.ts'
+import { commonExplanations, type Explain, retryAfterMs } from '../explain.ts'
 import { networkError } from '../network-errors.ts'
-import {
-  ObjectNotFound,
-  StoreDenied,
-  StoreError,
-  StoreFull,
-  StorePreconditionFailed,
-  StoreRejected,
-  StoreThrottled,
-  StoreUnreachable,
-} from '../object-store.ts'
+import { ObjectNotFound, StoreDenied, StoreError, StoreFull, StoreRejected, StoreUnreachable } from '../object-store.ts'
 
 /** What messages say about the place that failed. */
 export interface Place {
@@ -30,30 +23,25 @@ interface Answer {
   readonly status: number
   readonly detail: string
   /** How long the service asks to be left alone. */
-  readonly retryAfterMs: number | undefined
+  readonly pauseMs: number | undefined
 }
 
-type Explain = (place: Place, answer: Answer, cause: unknown) => StoreError
+type ExplainAzure = Explain<Place, Answer>
 
 const said = ({ code, message, status }: Answer) => [code || `status ${status}`, message].filter(Boolean).join(': ')
 
-const pause = ({ retryAfterMs }: Answer) => (retryAfterMs === undefined ? {} : { retryAfterMs })
+const { noObject, precondition, throttled, unreachable, rejected } = commonExplanations<Place, Answer>(
+  said,
+  ({ pauseMs }) => pauseMs,
+)
 
-const noContainer: Explain = (place, _, cause) =>
+const noContainer: ExplainAzure = (place, _, cause) =>
   new ObjectNotFound(
     `the storage account ${place.account} (${place.service}) has no container ${place.container}; create it first`,
     { what: 'bucket' },
     cause,
   )
-const noBlob: Explain = (_, __, cause) => new ObjectNotFound('there is no such object', { what: 'object' }, cause)
-const precondition: Explain = (_, answer, cause) => new StorePreconditionFailed(said(answer), {}, cause)
-const throttled: Explain = (place, answer, cause) =>
-  new StoreThrottled(`${place.service} takes no more requests now (${said(answer)})`, pause(answer), cause)
-const unreachable: Explain = (place, answer, cause) =>
-  new StoreUnreachable(`${place.service} failed (${said(answer)})`, pause(answer), cause)
-const rejected: Explain = (place, answer, cause) =>
-  new StoreRejected(`${place.service} refused the request (${said(answer)})`, {}, cause)
-const full: Explain = (place, answer, cause) =>
+const full: ExplainAzure = (place, answer, cause) =>
   new StoreFull(
     `the storage account ${place.account} is full (${said(answer)}): make room in it, or have its limit raised`,
     {},
@@ -62,7 +50,7 @@ const full: Explain = (place, answer, cause) =>
 
 /** Refused, and what to do about it. */
 const deny =
-  (todo: (place: Place) => string): Explain =>
+  (todo: (place: Place) => string): ExplainAzure =>
   (place, answer, cause) =>
     new StoreDenied(
       `${place.service} does not let this ${place.signedBy} do that in container ${place.container} (${answer.code || answer.status}): ${todo(place)}`,
@@ -71,7 +59,7 @@ const deny =
     )
 /** The one object is protected; others are not. */
 const protect =
-  (how: string): Explain =>
+  (how: string): ExplainAzure =>
   (place, answer, cause) =>
     new StoreDenied(
       `${place.service} does not let the object be changed (${answer.code}): ${how}`,
@@ -79,12 +67,12 @@ const protect =
       cause,
     )
 const reject =
-  (todo: (place: Place) => string): Explain =>
+  (todo: (place: Place) => string): ExplainAzure =>
   (place, answer, cause) =>
     new StoreRejected(`${place.service} refused the request (${said(answer)}): ${todo(place)}`, {}, cause)
 
 /** One code for a wrong key, a wrong signature, one out of its time, and a clock that is wrong: the words tell them apart. */
-const unauthenticated: Explain = (place, answer, cause) => {
+const unauthenticated: ExplainAzure = (place, answer, cause) => {
   const why = `${answer.message} ${answer.detail}`
   const deniedAs = (message: string) => new StoreDenied(message, { bucket: place.container }, cause)
   const frame = /Start \[([^\]]*)\] - Expiry \[([^\]]*)\] - Current \[([^\]]*)\]/i.exec(why)
@@ -110,15 +98,15 @@ const keptOut = deny(
   (place) => `the firewall or the network rules of the storage account ${place.account} keep this machine out`,
 )
 /** The service means its firewall by that; Azurite says it of wrong keys, too, in the words of those. */
-const unauthorized: Explain = (place, answer, cause) =>
+const unauthorized: ExplainAzure = (place, answer, cause) =>
   (/failed to authenticate/i.test(answer.message) ? unauthenticated : keptOut)(place, answer, cause)
 
 /** The service's error codes (learn.microsoft.com: Common REST API, and Blob service, error codes). */
-const byCode: Readonly<Record<string, Explain>> = {
+const byCode: Readonly<Record<string, ExplainAzure>> = {
   ContainerNotFound: noContainer,
-  ResourceNotFound: noBlob,
-  BlobNotFound: noBlob,
-  CannotVerifyCopySource: noBlob,
+  ResourceNotFound: noObject,
+  BlobNotFound: noObject,
+  CannotVerifyCopySource: noObject,
   ConditionNotMet: precondition,
   TargetConditionNotMet: precondition,
   BlobAlreadyExists: precondition,
@@ -175,10 +163,10 @@ const byCode: Readonly<Record<string, Explain>> = {
   StorageQuotaExceeded: full,
 }
 
-const byStatus: Readonly<Record<number, Explain>> = {
+const byStatus: Readonly<Record<number, ExplainAzure>> = {
   401: unauthenticated,
   403: deny(() => 'check the secret and what it may do'),
-  404: noBlob,
+  404: noObject,
   408: unreachable,
   412: precondition,
   429: throttled,
@@ -218,26 +206,18 @@ function isCutOff(error: unknown): error is Error {
 
 /** The library's own errors carry the request, with its signature: none of that may come into a log. */
 function bare(error: Error): Error {
-  const cause = new Error(error.message.slice(0, 300))
+  // Where an answer has an element twice, the library's message is a list.
+  const cause = new Error(withoutEchoes(`${error.message}`.slice(0, 300)))
   cause.name = error.name
   return cause
-}
-
-/** Control characters in what somebody else wrote could forge lines, or write to a terminal. */
-function plain(text = ''): string {
-  return text
-    .slice(0, 300)
-    .replace(/[\p{Cc}\s]+/gu, ' ')
-    .trim()
 }
 
 function answerOf(error: RestError, status: number): Answer {
   const code = error.response?.headers.get('x-ms-error-code') ?? error.code ?? ''
   const text = error.response?.bodyAsText ?? ''
   // What follows the first line is the id of the request and the time of the answer.
-  const message = plain(/<Message>([^<\n]*)/.exec(text)?.[1])
-  const detail = plain(/<AuthenticationErrorDetail>([^<]*)/.exec(text)?.[1])
-  const seconds = /^\d{1,6}$/.exec(error.response?.headers.get('retry-after') ?? '')?.[0]
-  const retryAfterMs = seconds === undefined ? undefined : Number(seconds) * 1000
-  return { code: /^[A-Za-z0-9_]{1,80}$/.test(code) ? code : '', message, status, detail, retryAfterMs }
+  const message = told(/<Message>([^<\n]*)/.exec(text)?.[1] ?? '')
+  const detail = told(/<AuthenticationErrorDetail>([^<]*)/.exec(text)?.[1] ?? '')
+  const pauseMs = retryAfterMs(error.response?.headers.get('retry-after'), error.response?.headers.get('date'))
+  return { code: /^[A-Za-z0-9_]{1,80}$/.test(code) ? code : '', message, status, detail, pauseMs }
 }

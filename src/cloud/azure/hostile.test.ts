@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
+import { inspect } from 'node:util'
 import { systemClock } from '../../kernel/index.ts'
+import type { AzureCredentials } from '../credentials.ts'
 import { type ObjectStore, StoreRejected } from '../object-store.ts'
 import { createTargetGuard } from '../target-guard.ts'
 import { azureTarget, testAccount } from '../testing/azure-account.ts'
@@ -10,11 +12,12 @@ import { openAzureStore } from './azure-store.ts'
 async function withServer(
   reply: (request: AskedRequest, number: number) => Reply,
   check: (store: ObjectStore, server: ScriptedServer) => Promise<void>,
+  credentials: AzureCredentials = testAccount,
 ): Promise<void> {
   const server = await startScriptedServer(reply)
   const store = openAzureStore({
     target: { ...azureTarget(`http://127.0.0.1:${server.port}`, 'container'), folder: 'folder' },
-    credentials: testAccount,
+    credentials,
     guard: createTargetGuard({ allowTargets: ['127.0.0.1:*'] }),
     clock: systemClock,
     random: Math.random,
@@ -68,6 +71,33 @@ describe('a store of Azure that means ill', () => {
         assert.ok(server.asked.length < 20)
       },
     )
+  })
+
+  it('gives nothing away of a request that it echoes', async () => {
+    const signed: AzureCredentials = {
+      ...testAccount,
+      signWith: { sas: 'sv=2021-12-02&sp=racwdl&sig=canary%2Bsecret' },
+    }
+    const replies: ((url: string) => Reply)[] = [
+      (url) => ({ status: 400, headers: { 'content-type': 'text/html' }, body: `<pre>Cannot PUT ${url}</pre>` }),
+      (url) => ({
+        status: 400,
+        headers: { 'content-type': 'application/xml' },
+        body: `<Error><Code>Odd</Code><Message>${url.replaceAll('&', '&amp;')}</Message></Error>`,
+      }),
+      (url) => ({ headers: { 'content-type': 'application/xml' }, body: `<a${url}` }),
+    ]
+    for (const reply of replies) {
+      const check = async (store: ObjectStore) => {
+        for (const work of [() => store.put('k', Buffer.from('x'), 1), () => store.list()]) {
+          await assert.rejects(work, (error: Error) => {
+            assert.doesNotMatch(inspect(error, { depth: 9 }), /canary/)
+            return true
+          })
+        }
+      }
+      await withServer(({ url }) => reply(url), check, signed)
+    }
   })
 
   it('lists nothing that is outside of the folder', async () => {

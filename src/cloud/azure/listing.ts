@@ -3,7 +3,7 @@ import type {
   ContainerListBlobFlatSegmentResponse,
   ContainerListBlobHierarchySegmentResponse,
 } from '@azure/storage-blob'
-import { pageLimit, shownKey } from '../key-rules.ts'
+import { notAskedFor, pageLimit } from '../key-rules.ts'
 import { type ListOptions, type ListPage, StoreDenied, StoreRejected } from '../object-store.ts'
 import { byteOrdered, type Listed } from './byte-order.ts'
 import { type AzureConnection, bareEtag, md5Hex } from './connection.ts'
@@ -140,7 +140,7 @@ export class AzureListing {
         name.length > MAX_NAME_CHARACTERS ||
         (!blob && (name.length <= prefix.length || !name.endsWith('/'))),
     )
-    if (odd) throw new StoreRejected(`${service} lists ${shownKey(odd.name)}, which it was not asked for`)
+    if (odd) throw notAskedFor(service, odd.name)
     if (empty > MAX_EMPTY_PAGES) throw new StoreRejected(`${service} lists nothing but empty pages`)
   }
 

@@ -1,26 +1,25 @@
 import type { IncomingHttpHeaders, IncomingMessage } from 'node:http'
 import type { Clock } from '../../kernel/index.ts'
 import type { GcsCredentials } from '../credentials.ts'
+import { told } from '../echoes.ts'
+import { retryAfterMs } from '../explain.ts'
 import { checkKey } from '../key-rules.ts'
 import { networkError } from '../network-errors.ts'
 import { StoreError, StoreRejected } from '../object-store.ts'
-import { type RetryPolicy, retrying } from '../retry.ts'
-import type { GcsTarget } from '../target.ts'
+import { type RequestOptions, Requests } from '../requests.ts'
+import { type GcsTarget, rootOf } from '../target.ts'
 import type { TargetGuard } from '../target-guard.ts'
 import { explain, type Place, type Subject } from './errors.ts'
 import { type Identity, openIdentity } from './identity.ts'
 import { GcsTransport, headerOf, type Outgoing, readAll } from './transport.ts'
 
 /** How the store is reached. */
-export interface GcsStoreOptions {
+export interface GcsStoreOptions extends RequestOptions {
   readonly target: GcsTarget
   /** Undefined: the host's own cloud identity. */
   readonly credentials: GcsCredentials | undefined
   readonly guard: TargetGuard
   readonly clock: Clock
-  /** From 0 up to 1; spreads retries. */
-  readonly random: () => number
-  readonly retry?: RetryPolicy
 }
 
 /** A request of the JSON API. */
@@ -39,11 +38,8 @@ export interface GcsAnswer {
 const GOOGLE = 'https://storage.googleapis.com'
 /** A page of 1,000 of the longest names, each escaped, is far below. */
 const MAX_ANSWER_BYTES = 32 * 1024 * 1024
-const MAX_MESSAGE_CHARS = 500
 /** So much of a page is looked at for what it says. */
 const MAX_PAGE_CHARS = 4096
-/** For what can be sent again as it is. Bodies that are streams are tried once: only the caller has their bytes. */
-const DEFAULT_RETRY: RetryPolicy = { attempts: 3, firstDelayMs: 100, maxDelayMs: 2_000 }
 /** "Resume Incomplete": how the JSON API says how far an upload is. */
 const INCOMPLETE = 308
 
@@ -53,10 +49,10 @@ export class GcsConnection {
   readonly place: Place
   readonly #transport: GcsTransport
   readonly #identity: Identity
-  readonly #retry: RetryPolicy
-  readonly #random: () => number
+  readonly #requests: Requests
 
-  constructor({ target, credentials, guard, random, retry = DEFAULT_RETRY }: GcsStoreOptions) {
+  constructor(options: GcsStoreOptions) {
+    const { target, credentials, guard } = options
     this.target = target
     this.#transport = new GcsTransport(target.endpoint ?? GOOGLE, guard)
     this.#identity = openIdentity(credentials, target, this.#transport.agents)
@@ -65,13 +61,12 @@ export class GcsConnection {
       service: target.endpoint ?? 'Google Cloud Storage',
       account: this.#identity.account,
     }
-    this.#retry = retry
-    this.#random = random
+    this.#requests = new Requests(options, (error) => this.translate(error))
   }
 
   fullKey(key: string): string {
     checkKey(key)
-    const full = this.target.folder === '' ? key : `${this.target.folder}/${key}`
+    const full = rootOf(this.target) + key
     checkKey(full)
     const refused = refusedName(full)
     if (refused) throw new StoreRejected(`Google Cloud Storage holds no object ${refused}`, { key })
@@ -86,14 +81,14 @@ export class GcsConnection {
 
   /** Once; the answer is read to its end. Failures come in the stores' vocabulary, an abort as the signal's reason. */
   async once(request: GcsRequest): Promise<GcsAnswer> {
-    return this.#told(request, async () => {
+    return this.#requests.once(async () => {
       const answer = await this.#send(request)
       return {
         status: answer.statusCode ?? 0,
         headers: answer.headers,
         body: await readAll(answer, MAX_ANSWER_BYTES),
       }
-    })
+    }, request.signal)
   }
 
   /** As often as it helps, for requests that can be sent again. */
@@ -103,11 +98,11 @@ export class GcsConnection {
 
   /** As often as it helps; resolves when the answer begins. */
   async open(request: GcsRequest): Promise<IncomingMessage> {
-    return this.retrying(() => this.#told(request, () => this.#send(request)), request.signal)
+    return this.retrying(() => this.#send(request), request.signal)
   }
 
   async retrying<Result>(work: (attempt: number) => Promise<Result>, signal?: AbortSignal): Promise<Result> {
-    return retrying(work, this.#retry, { random: this.#random, signal })
+    return this.#requests.again(work, signal)
   }
 
   /** What the network did to an answer's body, in the stores' vocabulary. */
@@ -117,16 +112,6 @@ export class GcsConnection {
 
   close(): void {
     this.#transport.close()
-  }
-
-  async #told<Result>({ signal }: GcsRequest, work: () => Promise<Result>): Promise<Result> {
-    try {
-      signal?.throwIfAborted()
-      return await work()
-    } catch (error) {
-      signal?.throwIfAborted()
-      throw this.translate(error)
-    }
   }
 
   async #send(request: GcsRequest): Promise<IncomingMessage> {
@@ -139,7 +124,7 @@ export class GcsConnection {
       status,
       ...said,
       location: headerOf(answer.headers, 'location'),
-      retryAfterMs: retryAfterMs(headerOf(answer.headers, 'retry-after')),
+      retryAfterMs: retryAfterMs(headerOf(answer.headers, 'retry-after'), headerOf(answer.headers, 'date')),
     }
     throw explain(failure, this.place, request.subject)
   }
@@ -159,32 +144,17 @@ function refusedName(name: string): string | undefined {
   return undefined
 }
 
-/** In seconds; the other form that HTTP knows, a date, is not what the service sends. */
-function retryAfterMs(value: string | undefined): number | undefined {
-  return value !== undefined && /^\d{1,6}$/.test(value) ? Number(value) * 1000 : undefined
-}
-
 function readFailure(body: Buffer): { reason: string; message: string } {
   const text = body.toString('utf8')
   try {
     const { error } = JSON.parse(text) as { error?: { message?: unknown; errors?: { reason?: unknown }[] } }
     const reason = error?.errors?.[0]?.reason
     return {
-      reason: typeof reason === 'string' ? clean(reason) : '',
-      message: typeof error?.message === 'string' ? clean(error.message) : '',
+      reason: typeof reason === 'string' ? told(reason) : '',
+      message: typeof error?.message === 'string' ? told(error.message) : '',
     }
   } catch {
     // Proxies and emulators answer in plain words or HTML.
-    return { reason: '', message: clean(text.slice(0, MAX_PAGE_CHARS).replace(/<[^<>]*>/g, ' ')) }
+    return { reason: '', message: told(text.slice(0, MAX_PAGE_CHARS).replace(/<[^<>]*>/g, ' ')) }
   }
-}
-
-/** An upload's id lets whoever has it write: it is in no message. */
-function clean(text: string): string {
-  return text
-    .replace(/upload_id=[^&\s"']*/g, 'upload_id=…')
-    .toWellFormed()
-    .replace(/[\p{Cc}\s]+/gu, ' ')
-    .trim()
-    .slice(0, MAX_MESSAGE_CHARS)
 }

@@ -1,13 +1,5 @@
-import {
-  ObjectNotFound,
-  StoreDenied,
-  type StoreError,
-  StoreFull,
-  StorePreconditionFailed,
-  StoreRejected,
-  StoreThrottled,
-  StoreUnreachable,
-} from '../object-store.ts'
+import { commonExplanations, type Explain } from '../explain.ts'
+import { ObjectNotFound, StoreDenied, type StoreError, StoreFull, StoreRejected } from '../object-store.ts'
 
 /** What messages say about the place that failed. */
 export interface Place {
@@ -32,58 +24,54 @@ export interface Failure {
   readonly retryAfterMs: number | undefined
 }
 
-type Explain = (place: Place, failure: Failure) => StoreError
+type ExplainGcs = Explain<Place, Failure>
 
 const said = ({ status, reason, message }: Failure) => [`${status}`, reason, message].filter(Boolean).join(' ')
-const pause = ({ retryAfterMs }: Failure) => (retryAfterMs === undefined ? {} : { retryAfterMs })
+const { noObject, precondition, throttled, unreachable, rejected } = commonExplanations<Place, Failure>(
+  said,
+  ({ retryAfterMs }) => retryAfterMs,
+)
 const who = ({ account }: Place) => (account === undefined ? 'this host' : `the service account ${account}`)
 
-const precondition: Explain = (_, failure) => new StorePreconditionFailed(said(failure))
-const throttled: Explain = (place, failure) =>
-  new StoreThrottled(`${place.service} takes no more requests now (${said(failure)})`, pause(failure))
-const full: Explain = (place, failure) =>
+const full: ExplainGcs = (place, failure) =>
   new StoreFull(
     `a quota of ${place.service} is used up (${said(failure)}): free some, or have it raised in the Cloud console`,
   )
-const unreachable: Explain = (place, failure) =>
-  new StoreUnreachable(`${place.service} failed (${said(failure)})`, pause(failure))
-const rejected: Explain = (place, failure) =>
-  new StoreRejected(`${place.service} refused the request (${said(failure)})`)
-const denied: Explain = (place, failure) =>
+const denied: ExplainGcs = (place, failure) =>
   new StoreDenied(
     `${place.service} does not let ${who(place)} do that in bucket ${place.bucket} (${said(failure)}): give it the role Storage Object Admin on the bucket`,
     { bucket: place.bucket },
   )
-const wrongKey: Explain = (place, failure) =>
+const wrongKey: ExplainGcs = (place, failure) =>
   new StoreDenied(
     `${place.service} does not accept the key of ${who(place)} (${said(failure)}): check that it is not deleted or disabled, and that this machine's clock is right`,
   )
-const disabled: Explain = (place, failure) =>
+const disabled: ExplainGcs = (place, failure) =>
   new StoreDenied(
     `the project of bucket ${place.bucket} is disabled (${said(failure)}): check its billing in the Cloud console`,
     { bucket: place.bucket },
   )
-const notEnabled: Explain = (place, failure) =>
+const notEnabled: ExplainGcs = (place, failure) =>
   new StoreDenied(
     `the project of ${who(place)} does not use Cloud Storage (${said(failure)}): enable its API in the Cloud console`,
   )
-const held: Explain = (place, failure) =>
+const held: ExplainGcs = (place, failure) =>
   new StoreRejected(
     `bucket ${place.bucket} does not let an object be replaced or deleted yet (${said(failure)}): its retention policy or a hold on the object forbids it; push to another folder or bucket`,
     { bucket: place.bucket },
   )
-const requesterPays: Explain = (place, failure) =>
+const requesterPays: ExplainGcs = (place, failure) =>
   new StoreRejected(
     `bucket ${place.bucket} bills who asks (requester pays), which is not supported (${said(failure)}): push to another bucket`,
     { bucket: place.bucket },
   )
-const elsewhere: Explain = (place, failure) =>
+const elsewhere: ExplainGcs = (place, failure) =>
   new StoreRejected(
     `${place.service} redirects${failure.location ? ` to ${originOf(failure.location)}` : ''} (${failure.status}), which is not followed: name the right endpoint with the credentials (--endpoint …)`,
   )
 
 /** By the reasons that Google documents for its JSON API ("HTTP status and error codes for JSON"). */
-const byReason: Readonly<Record<string, Explain>> = {
+const byReason: Readonly<Record<string, ExplainGcs>> = {
   rateLimitExceeded: throttled,
   userRateLimitExceeded: throttled,
   quotaExceeded: full,
@@ -99,7 +87,7 @@ const byReason: Readonly<Record<string, Explain>> = {
   conditionNotMet: precondition,
 }
 
-const byStatus: Readonly<Record<number, Explain>> = {
+const byStatus: Readonly<Record<number, ExplainGcs>> = {
   401: wrongKey,
   403: denied,
   408: unreachable,
@@ -131,7 +119,7 @@ function notFound(failure: Failure, place: Place, subject: Subject): StoreError 
   const isBucket = subject !== 'object' || /bucket does not exist/i.test(failure.message)
   return isBucket
     ? new ObjectNotFound(`${place.service} has no bucket ${place.bucket}; create it first`, { what: 'bucket' })
-    : new ObjectNotFound('there is no such object', { what: 'object' })
+    : noObject(place, failure)
 }
 
 function originOf(location: string): string {

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { after, describe, it } from 'node:test'
 import { MIN_PART_BYTES } from '../../kernel/index.ts'
-import { objectStoreContract } from '../contract.ts'
+import { objectStoreContract } from '../testing/contract.ts'
 import { startFakeGcs } from '../testing/fake-gcs.ts'
 import { openTestGcs } from '../testing/gcs-open.ts'
 import { makeAccount } from '../testing/gcs-token.ts'

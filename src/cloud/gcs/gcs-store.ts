@@ -1,12 +1,13 @@
-import { PassThrough, pipeline, type Readable } from 'node:stream'
-import { MeasuredBody, md5Hex } from '../body.ts'
-import { checkRange, pageLimit, shownKey } from '../key-rules.ts'
+import { pipeline, type Readable } from 'node:stream'
+import { checkLength, MeasuredBody, md5Hex, translatedBody } from '../body.ts'
+import { deleteEach } from '../delete-each.ts'
+import { checkListed, checkRange, pageLimit } from '../key-rules.ts'
 import {
   type GetRange,
+  isMissingObject,
   type ListOptions,
   type ListPage,
   type ObjectInfo,
-  ObjectNotFound,
   type ObjectStore,
   type PartUpload,
   type PutOptions,
@@ -16,6 +17,7 @@ import {
   StoreUnreachable,
   type UploadOptions,
 } from '../object-store.ts'
+import { rootOf } from '../target.ts'
 import { GcsConnection, type GcsStoreOptions, query } from './connection.ts'
 import { crc32cBase64, crc32cHex, crc32cOf } from './crc32c.ts'
 import { createGcsUpload, resumeGcsUpload } from './gcs-uploads.ts'
@@ -33,8 +35,6 @@ import {
 
 export type { GcsStoreOptions } from './connection.ts'
 
-/** Deletes at once: the JSON API takes one key a request. */
-const DELETES_AT_ONCE = 16
 /** A page may be empty and yet not the last one; so many in a row are a fault. */
 const MAX_EMPTY_PAGES = 1000
 /** Each call copies for up to half a minute. */
@@ -65,7 +65,7 @@ class GcsStore implements ObjectStore {
   }
 
   async #putBuffer(key: string, content: Buffer, size: number, options: PutOptions): Promise<Resource> {
-    if (content.length !== size) throw new StoreRejected(`the body was to have ${size} bytes and has ${content.length}`)
+    checkLength(content, size)
     const md5 = md5Hex(content)
     if (options.md5 !== undefined && options.md5.toLowerCase() !== md5) {
       throw new StoreRejected('the content is not what its MD5 says', { md5 })
@@ -107,11 +107,7 @@ class GcsStore implements ObjectStore {
       headers: { 'accept-encoding': 'gzip', ...(range ? { range: `bytes=${range.start}-${range.end - 1}` } : {}) },
       subject: 'object',
     })
-    const out = new PassThrough({ highWaterMark: 256 * 1024 })
-    body.on('error', (error) => out.destroy(this.#to.translate(error) as Error))
-    // The error of `body` has reached `out` by the line above; this one only ends the pair together.
-    pipeline(body, out, () => undefined)
-    return out
+    return translatedBody(body, (error) => this.#to.translate(error))
   }
 
   async head(key: string): Promise<ObjectInfo | undefined> {
@@ -126,10 +122,10 @@ class GcsStore implements ObjectStore {
   }
 
   async list({ prefix = '', after = '', limit }: ListOptions = {}): Promise<ListPage> {
-    const { folder } = this.#to.target
-    const root = folder === '' ? '' : `${folder}/`
+    const root = rootOf(this.#to.target)
     // Starting after the folder's own marker leaves it out: its key here would be empty.
     const startAfter = root + after
+    const asked = { service: this.#to.place.service, prefix: root + prefix, after: startAfter }
     const wanted = pageLimit(limit)
     let pageToken: string | undefined
     for (let page = 0; page < MAX_EMPTY_PAGES; page++) {
@@ -151,7 +147,7 @@ class GcsStore implements ObjectStore {
       const found = (Array.isArray(items) ? items : [])
         .map((item) => parseResource(item))
         .filter(({ name }) => name !== startAfter)
-      for (const { name } of found) this.#checkListed(name, root + prefix, startAfter)
+      for (const { name } of found) checkListed(name, asked)
       const objects = found.slice(0, wanted).map((resource) => listed(resource, root))
       const last = objects.at(-1)
       pageToken = typeof nextPageToken === 'string' && nextPageToken !== '' ? nextPageToken : undefined
@@ -161,23 +157,8 @@ class GcsStore implements ObjectStore {
     throw new StoreUnreachable(`${this.#to.place.service} lists nothing but empty pages`)
   }
 
-  /** Whoever goes on from a key, or takes the folder off its beginning, must be able to rely on it. */
-  #checkListed(name: string, prefix: string, after: string): void {
-    if (name.startsWith(prefix) && Buffer.compare(Buffer.from(after), Buffer.from(name)) < 0) return
-    throw new StoreUnreachable(`${this.#to.place.service} lists ${shownKey(name)}, which it was not asked for`)
-  }
-
   async delete(keys: readonly string[]): Promise<readonly { key: string; error: StoreError }[]> {
-    const failures: { key: string; error: StoreError }[] = []
-    const waiting = keys.values()
-    const worker = async () => {
-      for (const key of waiting) {
-        const error = await this.#deleteOne(key)
-        if (error) failures.push({ key, error })
-      }
-    }
-    await Promise.all(Array.from({ length: Math.min(DELETES_AT_ONCE, keys.length) }, worker))
-    return failures
+    return deleteEach(keys, (key) => this.#deleteOne(key))
   }
 
   /** What is refused of one key is said of it; what fails for all is thrown. */
@@ -221,10 +202,6 @@ class GcsStore implements ObjectStore {
   async close(): Promise<void> {
     this.#to.close()
   }
-}
-
-function isMissingObject(error: unknown): boolean {
-  return error instanceof ObjectNotFound && error.data['what'] === 'object'
 }
 
 function listed(resource: Resource, root: string): ListPage['objects'][number] {

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { generateKeyPairSync } from 'node:crypto'
 import { describe, it } from 'node:test'
+import { inspect } from 'node:util'
 import type { GcsCredentials } from '../credentials.ts'
 import { type ObjectStore, StoreRejected, StoreUnreachable } from '../object-store.ts'
 import { openTestGcs } from '../testing/gcs-open.ts'
@@ -39,11 +40,28 @@ describe('a store of Google Cloud Storage that means ill', () => {
     )
   })
 
+  it('gives nothing away of a request that it echoes', async () => {
+    const page = (url: string, authorization: string) => `<p>Cannot GET ${url}</p> ${authorization}`
+    for (const asJson of [true, false]) {
+      const reply = ({ url, headers }: AskedRequest): Reply => {
+        const text = page(url, headers.authorization ?? '')
+        return { status: 400, body: asJson ? JSON.stringify({ error: { message: text } }) : text }
+      }
+      await withServer(reply, async (store) => {
+        await assert.rejects(store.head('k'), (error: Error) => {
+          assert.match(error.message, /Cannot GET .* Bearer/)
+          assert.doesNotMatch(inspect(error, { depth: 9 }), /eyJ/)
+          return true
+        })
+      })
+    }
+  })
+
   it('lists nothing that is outside of the folder', async () => {
     await withServer(
       () => json({ items: [{ name: 'elsewhere/k', size: '1', generation: '1' }] }),
       async (store) => {
-        await assert.rejects(store.list(), StoreUnreachable)
+        await assert.rejects(store.list(), StoreRejected)
       },
     )
   })

@@ -1,5 +1,5 @@
 import { after, before } from 'node:test'
-import { objectStoreContract } from '../contract.ts'
+import { objectStoreContract } from '../testing/contract.ts'
 import { openTestGcs } from '../testing/gcs-open.ts'
 import { type GcsServer, startGcsServer } from '../testing/gcs-server.ts'
 

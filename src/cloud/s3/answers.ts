@@ -1,4 +1,6 @@
 import { errorMessage } from '../../kernel/index.ts'
+import { told } from '../echoes.ts'
+import { retryAfterMs } from '../explain.ts'
 
 /** What a store answered that is no success, whoever read it. */
 export interface Answer {
@@ -40,7 +42,7 @@ export function answerFrom(status: number, headers: NonNullable<Answer['headers'
 /** In words, with what the store itself said, so far as it is fit to be shown. */
 export function said(answer: Answer): string {
   const { code, message, status } = answer
-  if (code !== '') return message && message !== code ? `${plain(code)}: ${plain(message)}` : plain(code)
+  if (code !== '') return message && message !== code ? `${told(code)}: ${told(message)}` : told(code)
   if (answer.headers && isPage(answer.headers))
     return `HTTP ${status} and a page of HTML, as a proxy or a web server says it`
   return `HTTP ${status ?? 'without a status'}`
@@ -65,27 +67,14 @@ export function redirectOf({ headers = {} }: Answer): string | undefined {
   return protocol === 'https:' || protocol === 'http:' ? origin : undefined
 }
 
-/** RFC 9110, 10.2.3: seconds, or a date, which is compared with the store's own. */
-export function retryAfterMs({ headers = {} }: Answer): number | undefined {
-  const value = header(headers, 'retry-after')
-  if (value === undefined) return undefined
-  const waitMs = /^\d{1,9}$/.test(value)
-    ? Number(value) * 1000
-    : Date.parse(value) - Date.parse(header(headers, 'date') ?? '')
-  return Number.isFinite(waitMs) && waitMs > 0 ? waitMs : undefined
+/** How long it asks to be left alone. */
+export function pauseOf({ headers = {} }: Answer): number | undefined {
+  return retryAfterMs(header(headers, 'retry-after'), header(headers, 'date'))
 }
 
 function header(headers: NonNullable<Answer['headers']>, name: string): string | undefined {
   const value = headers[name]
   return typeof value === 'string' ? value : undefined
-}
-
-const MAX_SAID_CHARACTERS = 500
-
-/** Control characters in what somebody else wrote could forge lines of a log. */
-function plain(text: string): string {
-  const line = text.replace(/[\p{Cc}\s]+/gu, ' ').trim()
-  return line.length > MAX_SAID_CHARACTERS ? `${line.slice(0, MAX_SAID_CHARACTERS)}…` : line
 }
 
 const entities: Readonly<Record<string, string>> = { amp: '&', lt: '<', gt: '>', quot: '"', apos: "'" }

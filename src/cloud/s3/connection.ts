@@ -1,21 +1,15 @@
 import type { S3Client } from '@aws-sdk/client-s3'
 import type { Clock } from '../../kernel/index.ts'
 import { checkKey } from '../key-rules.ts'
-import { ObjectNotFound, type PutOptions, StorePreconditionFailed } from '../object-store.ts'
-import { type RetryPolicy, retrying } from '../retry.ts'
-import type { S3Target } from '../target.ts'
+import { isMissingObject, type PutOptions, StorePreconditionFailed } from '../object-store.ts'
+import { type RequestOptions, Requests } from '../requests.ts'
+import { rootOf, type S3Target } from '../target.ts'
 import { isPage } from './answers.ts'
 import { createS3Client, type S3ClientOptions, type S3Clients } from './client.ts'
 import { notAnObject, type Place, translate } from './errors.ts'
 
-/** For what can be sent again as it is. Bodies that are streams are tried once: only the caller has their bytes. */
-const DEFAULT_RETRY: RetryPolicy = { attempts: 3, firstDelayMs: 100, maxDelayMs: 2_000 }
-
-export interface S3ConnectionOptions extends S3ClientOptions {
-  /** From 0 up to 1; spreads retries. */
-  readonly random: () => number
+export interface S3ConnectionOptions extends S3ClientOptions, RequestOptions {
   readonly clock: Clock
-  readonly retry?: RetryPolicy
 }
 
 /** A client, its place, and the way that requests of it are retried and their failures told. */
@@ -25,8 +19,7 @@ export class S3Connection {
   readonly clock: Clock
   readonly target: S3Target
   readonly place: Place
-  readonly #retry: RetryPolicy
-  readonly #random: () => number
+  readonly #requests: Requests
 
   constructor(options: S3ConnectionOptions) {
     const { target, credentials } = options
@@ -40,30 +33,24 @@ export class S3Connection {
       accessKeyId: credentials?.accessKeyId,
     }
     refusePages(this.client, this.place)
-    this.#retry = options.retry ?? DEFAULT_RETRY
-    this.#random = options.random
+    this.#requests = new Requests(options, (error) => translate(error, this.place))
   }
 
   fullKey(key: string): string {
     checkKey(key)
-    const full = this.target.folder === '' ? key : `${this.target.folder}/${key}`
+    const full = rootOf(this.target) + key
     checkKey(full)
     return full
   }
 
   /** Once; failures come in the stores' vocabulary, an abort as the signal's reason. */
   async once<Result>(work: () => Promise<Result>, signal?: AbortSignal): Promise<Result> {
-    try {
-      return await work()
-    } catch (error) {
-      signal?.throwIfAborted()
-      throw translate(error, this.place)
-    }
+    return this.#requests.once(work, signal)
   }
 
   /** As often as it helps, for requests that can be sent again. */
   async again<Result>(work: () => Promise<Result>, signal?: AbortSignal): Promise<Result> {
-    return retrying(() => this.once(work, signal), this.#retry, { random: this.#random, signal })
+    return this.#requests.again(work, signal)
   }
 
   /**
@@ -75,14 +62,10 @@ export class S3Connection {
     try {
       return await this.once(work, signal)
     } catch (error) {
-      if (!(error instanceof ObjectNotFound && error.data['what'] === 'object')) throw error
+      if (!isMissingObject(error)) throw error
       throw new StorePreconditionFailed('there is no such object', {}, error)
     }
   }
-}
-
-export function abortBy(signal: AbortSignal | undefined): { abortSignal?: AbortSignal } {
-  return signal ? { abortSignal: signal } : {}
 }
 
 /** The SDK takes a page of somebody else's for a success without content. Objects may be pages: those are told by their ETag. */

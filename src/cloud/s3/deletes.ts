@@ -1,7 +1,7 @@
 import { DeleteObjectCommand, DeleteObjectsCommand } from '@aws-sdk/client-s3'
 import { MAX_DELETE_KEYS } from '../../kernel/index.ts'
 import { shownKey } from '../key-rules.ts'
-import { ObjectNotFound, StoreError, StoreRejected } from '../object-store.ts'
+import { isMissingObject, StoreError, StoreRejected } from '../object-store.ts'
 import type { S3Connection } from './connection.ts'
 import { explain } from './errors.ts'
 
@@ -30,7 +30,7 @@ async function deleteOne(to: S3Connection, key: string): Promise<readonly Failur
     await to.again(() => to.client.send(new DeleteObjectCommand(input)))
     return []
   } catch (error) {
-    if (error instanceof ObjectNotFound && error.data['what'] === 'object') return []
+    if (isMissingObject(error)) return []
     if (error instanceof StoreRejected) return [{ key, error }]
     throw error
   }

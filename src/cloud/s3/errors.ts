@@ -1,15 +1,8 @@
+import { withoutEchoes } from '../echoes.ts'
+import { commonExplanations, type Explain } from '../explain.ts'
 import { networkError } from '../network-errors.ts'
-import {
-  ObjectNotFound,
-  StoreDenied,
-  StoreError,
-  StoreFull,
-  StorePreconditionFailed,
-  StoreRejected,
-  StoreThrottled,
-  StoreUnreachable,
-} from '../object-store.ts'
-import { type Answer, answerOf, isPage, redirectOf, regionOf, retryAfterMs, said } from './answers.ts'
+import { ObjectNotFound, StoreDenied, StoreError, StoreFull, StoreRejected, StoreUnreachable } from '../object-store.ts'
+import { type Answer, answerOf, isPage, pauseOf, redirectOf, regionOf, said } from './answers.ts'
 
 /** What messages say about the place that failed. */
 export interface Place {
@@ -19,52 +12,46 @@ export interface Place {
   readonly accessKeyId: string | undefined
 }
 
-type Explain = (place: Place, answer: Answer, cause: unknown) => StoreError
+type ExplainS3 = Explain<Place, Answer>
 
-const noBucket: Explain = (place, _, cause) =>
+const { noObject, precondition, throttled, unreachable, rejected } = commonExplanations<Place, Answer>(said, pauseOf)
+
+const noBucket: ExplainS3 = (place, _, cause) =>
   new ObjectNotFound(`${place.service} has no bucket ${place.bucket}; create it first`, { what: 'bucket' }, cause)
-const noObject: Explain = (_, __, cause) => new ObjectNotFound('there is no such object', { what: 'object' }, cause)
-const noUpload: Explain = (_, __, cause) => new ObjectNotFound('there is no such upload', { what: 'upload' }, cause)
-const precondition: Explain = (_, answer, cause) => new StorePreconditionFailed(said(answer), {}, cause)
-const throttled: Explain = (place, answer, cause) =>
-  new StoreThrottled(`${place.service} takes no more requests now (${said(answer)})`, pause(answer), cause)
-const full: Explain = (place, answer, cause) =>
+const noUpload: ExplainS3 = (_, __, cause) => new ObjectNotFound('there is no such upload', { what: 'upload' }, cause)
+const full: ExplainS3 = (place, answer, cause) =>
   new StoreFull(`${place.service} is full (${said(answer)}): make room or raise the quota there`, {}, cause)
-const unreachable: Explain = (place, answer, cause) =>
-  new StoreUnreachable(`${place.service} failed (${said(answer)})`, pause(answer), cause)
-const rejected: Explain = (place, answer, cause) =>
-  new StoreRejected(`${place.service} refused the request (${said(answer)})`, {}, cause)
-const denied: Explain = (place, answer, cause) =>
+const denied: ExplainS3 = (place, answer, cause) =>
   new StoreDenied(
     `${place.service} does not let ${place.accessKeyId ? `the access key ${place.accessKeyId}` : 'this host'} do that in bucket ${place.bucket} (${said(answer)})`,
     { bucket: place.bucket },
     cause,
   )
-const unknownKey: Explain = (place, _, cause) =>
+const unknownKey: ExplainS3 = (place, _, cause) =>
   new StoreDenied(
     `${place.service} does not know the access key ${place.accessKeyId ?? ''}: check the credentials`,
     {},
     cause,
   )
-const wrongSecret: Explain = (place, _, cause) =>
+const wrongSecret: ExplainS3 = (place, _, cause) =>
   new StoreDenied(
     `${place.service} says that the secret key of ${place.accessKeyId ?? 'this host'} is wrong: check the credentials`,
     {},
     cause,
   )
-const expired: Explain = (place, answer, cause) =>
+const expired: ExplainS3 = (place, answer, cause) =>
   new StoreDenied(
     `the credentials for ${place.service} have expired or are not complete (${said(answer)}): renew them`,
     {},
     cause,
   )
-const skewed: Explain = (place, _, cause) =>
+const skewed: ExplainS3 = (place, _, cause) =>
   new StoreDenied(
     `the clocks of this machine and ${place.service} differ by more than it allows: set the clock`,
     {},
     cause,
   )
-const elsewhere: Explain = (place, answer, cause) => {
+const elsewhere: ExplainS3 = (place, answer, cause) => {
   const region = regionOf(answer)
   const redirect = redirectOf(answer)
   if (region === undefined && redirect !== undefined && answer.code === '') return redirected(place, redirect, cause)
@@ -82,21 +69,15 @@ const redirected = (place: Place, to: string, cause: unknown) =>
     {},
     cause,
   )
-const notS3: Explain = (place, answer, cause) =>
+const notS3: ExplainS3 = (place, answer, cause) =>
   new StoreRejected(
     `${place.service} does not answer as S3 does (${said(answer)}): check the endpoint, and what stands between`,
     {},
     cause,
   )
 
-/** How long the store asks to be left alone. */
-function pause(answer: Answer): { retryAfterMs?: number } {
-  const waitMs = retryAfterMs(answer)
-  return waitMs === undefined ? {} : { retryAfterMs: waitMs }
-}
-
 /** What S3 and its relatives answer, by error code. */
-const byCode: Readonly<Record<string, Explain>> = {
+const byCode: Readonly<Record<string, ExplainS3>> = {
   NoSuchBucket: noBucket,
   NoSuchKey: noObject,
   NoSuchUpload: noUpload,
@@ -134,7 +115,7 @@ const byCode: Readonly<Record<string, Explain>> = {
   IllegalLocationConstraintException: elsewhere,
 }
 
-const byStatus: Readonly<Record<number, Explain>> = {
+const byStatus: Readonly<Record<number, ExplainS3>> = {
   301: elsewhere,
   302: elsewhere,
   307: elsewhere,
@@ -164,7 +145,9 @@ function translateAnswer(error: unknown, place: Place): unknown {
     return new StoreDenied('this host has no cloud identity: name a secret', {}, error)
   }
   const answer = answerOf(error)
-  return answer ? explain(answer, place, error) : error
+  // The log shows causes too.
+  const isFit = withoutEchoes(error.message) === error.message
+  return answer ? explain(answer, place, isFit ? error : undefined) : error
 }
 
 /** What an answer means. Also for the entries of a bulk delete, which come as code and message. */

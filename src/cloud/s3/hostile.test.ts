@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import { type AddressInfo, createServer } from 'node:net'
 import { describe, it } from 'node:test'
+import { inspect } from 'node:util'
 import { StoreRejected, StoreUnreachable } from '../object-store.ts'
 import { openAt, putOne, taken, withServer } from '../testing/scripted-s3.ts'
 import type { AskedRequest, Reply } from '../testing/scripted-server.ts'
@@ -124,6 +125,21 @@ describe('a store of S3 that means ill', () => {
         })
       },
     )
+  })
+
+  it('gives nothing away of a request that it echoes', async () => {
+    const echo = ({ headers }: AskedRequest): Reply => ({
+      status: 403,
+      headers: { 'content-type': 'application/xml' },
+      body: `<Error><Code>Odd</Code><Message>${headers.authorization}</Message></Error>`,
+    })
+    await withServer(echo, async (store) => {
+      await assert.rejects(store.list(), (error: Error) => {
+        assert.match(error.message, /Odd: AWS4-HMAC-SHA256/)
+        assert.doesNotMatch(inspect(error, { depth: 9 }), /[0-9a-f]{64}/)
+        return true
+      })
+    })
   })
 
   it('is not waited for when it answers with another protocol', async () => {

@@ -1,9 +1,9 @@
 import { after, describe, it } from 'node:test'
 import { systemClock } from '../../kernel/index.ts'
-import { objectStoreContract } from '../contract.ts'
 import type { S3Target } from '../target.ts'
 import { createTargetGuard } from '../target-guard.ts'
 import { parseTargetUrl } from '../target-url.ts'
+import { objectStoreContract } from '../testing/contract.ts'
 import { startMoto } from '../testing/moto.ts'
 import { openS3Store } from './s3-store.ts'
 

@@ -1,8 +1,9 @@
 import { pipeline, type Readable } from 'node:stream'
 import { PutObjectCommand } from '@aws-sdk/client-s3'
-import { MeasuredBody, md5Hex } from '../body.ts'
-import { type ObjectInfo, type PutOptions, StoreRejected, StoreUnreachable } from '../object-store.ts'
-import { abortBy, type S3Connection } from './connection.ts'
+import { checkLength, MeasuredBody, md5Hex } from '../body.ts'
+import { type ObjectInfo, type PutOptions, StoreUnreachable } from '../object-store.ts'
+import { abortBy } from '../requests.ts'
+import type { S3Connection } from './connection.ts'
 import { type Encryption, etagOf, surelyMd5 } from './etags.ts'
 import { encodeMetadata, onlyIf } from './headers.ts'
 import { plainPut } from './plain-put.ts'
@@ -19,7 +20,7 @@ export async function putBuffer(
   size: number,
   options: PutOptions,
 ): Promise<ObjectInfo> {
-  if (body.length !== size) throw new StoreRejected(`the body was to have ${size} bytes and has ${body.length}`)
+  checkLength(body, size)
   const md5 = options.md5 ?? md5Hex(body)
   const fullKey = to.fullKey(key)
   const send = async () => {

@@ -1,12 +1,13 @@
-import { PassThrough, pipeline, Readable } from 'node:stream'
+import { Readable } from 'node:stream'
 import { GetObjectCommand, HeadObjectCommand, ListObjectsV2Command } from '@aws-sdk/client-s3'
-import { checkRange, pageLimit, shownKey } from '../key-rules.ts'
+import { translatedBody } from '../body.ts'
+import { checkListed, checkRange, pageLimit, shownKey } from '../key-rules.ts'
 import {
   type GetRange,
+  isMissingObject,
   type ListOptions,
   type ListPage,
   type ObjectInfo,
-  ObjectNotFound,
   type ObjectStore,
   type PartUpload,
   type PutOptions,
@@ -14,6 +15,7 @@ import {
   StoreRejected,
   type UploadOptions,
 } from '../object-store.ts'
+import { rootOf } from '../target.ts'
 import { S3Connection, type S3ConnectionOptions } from './connection.ts'
 import { copyObject } from './copies.ts'
 import { deleteKeys } from './deletes.ts'
@@ -59,16 +61,7 @@ class S3Store implements ObjectStore {
     )
     etagOf(answer.ETag, this.#to.place)
     if (!(answer.Body instanceof Readable)) return Readable.from([], { objectMode: false })
-    return this.#translated(answer.Body)
-  }
-
-  /** A connection that breaks in the middle of a body is told in the stores' vocabulary too. */
-  #translated(body: Readable): Readable {
-    const out = new PassThrough({ highWaterMark: 256 * 1024 })
-    body.on('error', (error) => out.destroy(translate(error, this.#to.place) as Error))
-    // The error of `body` has reached `out` by the line above; this one only ends the pair together.
-    pipeline(body, out, () => undefined)
-    return out
+    return translatedBody(answer.Body, (error) => translate(error, this.#to.place))
   }
 
   async head(key: string): Promise<ObjectInfo | undefined> {
@@ -88,14 +81,14 @@ class S3Store implements ObjectStore {
         metadata: decodeMetadata(answer.Metadata),
       }
     } catch (error) {
-      if (error instanceof ObjectNotFound && error.data['what'] === 'object') return undefined
+      if (isMissingObject(error)) return undefined
       throw error
     }
   }
 
   async list({ prefix = '', after = '', limit }: ListOptions = {}): Promise<ListPage> {
-    const { bucket, folder } = this.#to.target
-    const root = folder === '' ? '' : `${folder}/`
+    const { bucket } = this.#to.target
+    const root = rootOf(this.#to.target)
     // Starting after the folder's own marker leaves it out: its key here would be empty.
     const startAfter = root + after
     const answer = await this.#to.again(() =>
@@ -114,7 +107,8 @@ class S3Store implements ObjectStore {
     if (answer.IsTruncated === undefined || (answer.KeyCount ?? listed) !== listed) throw notAnObject(this.#to.place)
     const decode = answer.EncodingType === 'url' ? decodeKey : (key: string) => key
     const named = (answer.Contents ?? []).map((object) => ({ object, name: decode(object.Key ?? '') }))
-    for (const { name } of named) this.#checkListed(name, root + prefix, after === '' ? '' : startAfter)
+    const asked = { service: this.#to.place.service, prefix: root + prefix, after: after === '' ? '' : startAfter }
+    for (const { name } of named) checkListed(name, asked)
     const inside = named.filter(({ name }) => name !== root)
     const objects = inside.map(({ object, name }) => ({
       key: name.slice(root.length),
@@ -125,14 +119,6 @@ class S3Store implements ObjectStore {
     }))
     const last = objects.at(-1)
     return answer.IsTruncated && last ? { objects, next: last.key } : { objects }
-  }
-
-  /** Whoever goes on from a key, or takes the folder off its beginning, must be able to rely on it. */
-  #checkListed(name: string, prefix: string, after: string): void {
-    if (name.startsWith(prefix) && (after === '' || Buffer.compare(Buffer.from(after), Buffer.from(name)) < 0)) return
-    throw new StoreRejected(
-      `${this.#to.place.service} lists ${shownKey(name)}, which it was not asked for: check the endpoint, and what stands between`,
-    )
   }
 
   async delete(keys: readonly string[]): Promise<readonly { key: string; error: StoreError }[]> {

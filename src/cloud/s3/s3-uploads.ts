@@ -18,7 +18,8 @@ import {
   type UploadedPart,
   type UploadOptions,
 } from '../object-store.ts'
-import { abortBy, type S3Connection } from './connection.ts'
+import { abortBy } from '../requests.ts'
+import type { S3Connection } from './connection.ts'
 import { etagOf } from './etags.ts'
 import { encodeMetadata, onlyIf } from './headers.ts'
 

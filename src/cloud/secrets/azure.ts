@@ -29,7 +29,8 @@ export function readAzure(parts: SecretParts, problems: string[]): CheckedSecret
       'it has either an account key or a shared access signature (or a connection string that has one of them)',
     )
   }
-  if (accountKey !== undefined && !isKey(accountKey)) problems.push('its account key is not base64, as Azure shows it')
+  if (accountKey !== undefined && !isKey(accountKey))
+    problems.push('its account key is not as Azure shows it: base64, 88 characters as a rule')
   const signature = sas === undefined ? undefined : readSignature(sas, problems)
   if (account === undefined || !isAccountName(account)) return undefined
   const named = readEndpoint(given.endpoint, problems, (text) => parseAzureEndpoint(text, account))

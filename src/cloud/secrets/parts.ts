@@ -20,11 +20,14 @@ export interface SecretParts {
   readonly endpoint?: string | undefined
 }
 
+/** A secret as it is given for keeping. */
 export interface SecretInput extends SecretParts {
   readonly name: string
 }
 
+/** Which service the credentials are for. */
 export type SecretKind = 's3' | 'gcs' | 'azure'
+/** Every SecretKind. */
 export const SECRET_KINDS: readonly SecretKind[] = ['s3', 'gcs', 'azure']
 
 /** A secret's parts as they are kept: `sealed` alone is secret. */

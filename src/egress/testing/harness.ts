@@ -127,6 +127,7 @@ export class Harness {
   #life = { ended: false }
   readonly #slow: Egress[] = []
   #datum = 0
+  #isClosed = false
 
   private constructor(store: TestStore, scratch: string, target: WatchedStore, options: HarnessOptions) {
     this.#store = store
@@ -219,7 +220,10 @@ export class Harness {
     return { ended }
   }
 
+  /** Once; a second call does nothing. */
   async close(): Promise<void> {
+    if (this.#isClosed) return
+    this.#isClosed = true
     await this.egress.stop()
     for (const slow of this.#slow) await slow.stop()
     await this.#store.close()

@@ -115,6 +115,32 @@ describe('the life of pipelines and jobs', { concurrency: 4 }, () => {
     assert.deepEqual(await bench.files('p'), { a: 'X' })
   })
 
+  promises('computes at its start what was stopped while it waited', async (bench) => {
+    await bench.pipeline('p', `sleep 1; ${shout}`)
+    await bench.pipeline('q', shout, { input: { pfs: { repo: 'p', name: 'in', glob: '/*' } } })
+    await bench.put('in', { a: 'x' })
+    await bench.versioning.seal({ repo: 'in' as never, branch: 'master' as never })
+    await bench.until(async () => (await bench.pipelines.listJobs({ pipeline: 'p' }))[0])
+    await bench.pipelines.stop('q')
+    assert.equal((await bench.flush('in')).branches['q']?.verdict, 'stopped')
+    assert.equal((await bench.ended('p')).state, 'success')
+    await bench.pipelines.start('q')
+    await bench.flush('in')
+    assert.deepEqual(await bench.files('q'), { a: 'X' })
+  })
+
+  promises('computes at its start what its input is still being computed for', async (bench) => {
+    await bench.pipeline('p', `sleep 1; ${shout}`)
+    await bench.pipeline('q', shout, { input: { pfs: { repo: 'p', name: 'in', glob: '/*' } } })
+    await bench.pipelines.stop('q')
+    await bench.put('in', { a: 'x' })
+    await bench.versioning.seal({ repo: 'in' as never, branch: 'master' as never })
+    await bench.until(async () => (await bench.pipelines.listJobs({ pipeline: 'p' }))[0])
+    await bench.pipelines.start('q')
+    await bench.flush('in')
+    assert.deepEqual(await bench.files('q'), { a: 'X' })
+  })
+
   promises('deletes a pipeline while its job runs, and lets its repo be written or go', async (bench) => {
     await bench.pipeline('p', 'sleep 60')
     await bench.pipeline('q', shout, { input: { pfs: { repo: 'p', name: 'in', glob: '/*' } } })

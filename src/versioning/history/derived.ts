@@ -83,11 +83,13 @@ export class DerivedBranches implements Derived {
     const branch = await findBranch(tx, output)
     await tx.run('UPDATE branches SET paused = ? WHERE id = ?', [paused ? 1 : 0, branch.id])
     if (paused) return {}
+    // What was stopped while it waited was never computed.
     const behind = await tx.get(
-      `SELECT 1 FROM branch_inputs AS i JOIN branches AS b ON b.id = i.input_branch_id
-       WHERE i.branch_id = ? AND b.head IS NOT NULL AND NOT EXISTS (
+      `SELECT 1 FROM (${NEWEST_INPUTS_SQL}) AS input
+       WHERE input.newest IS NOT NULL AND NOT EXISTS (
          SELECT 1 FROM commits AS c JOIN provenance AS p ON p.commit_id = c.id
-         WHERE c.branch_id = i.branch_id AND p.upstream_id = b.head)`,
+         WHERE c.branch_id = ?1 AND p.upstream_id = input.newest
+           AND NOT (c.state = 'failed' AND json_extract(c.failure, '$.kind') = 'stopped'))`,
       [branch.id],
     )
     if (!behind) return {}
@@ -246,13 +248,7 @@ export class DerivedBranches implements Derived {
 
   /** An output commit on the inputs' newest commits, those that are still open in a propagation included. */
   async #openFromHeads(tx: Transaction, branchId: number): Promise<{ readonly commit?: CommitId }> {
-    const inputs = await tx.all<{ branch_id: number; newest: string | null }>(
-      `SELECT b.id AS branch_id, coalesce((
-         SELECT c.id FROM commits AS c INDEXED BY commits_unfinished
-         WHERE c.branch_id = b.id AND c.kind = 'derived' AND c.finished_ms IS NULL ORDER BY c.ordinal DESC LIMIT 1), b.head) AS newest
-       FROM branch_inputs AS i JOIN branches AS b ON b.id = i.input_branch_id WHERE i.branch_id = ?`,
-      [branchId],
-    )
+    const inputs = await tx.all<{ branch_id: number; newest: string | null }>(NEWEST_INPUTS_SQL, [branchId])
     const made = new Map<number, CommitId>()
     for (const { branch_id, newest } of inputs) if (newest) made.set(branch_id, newest as CommitId)
     if (made.size === 0) return {}
@@ -272,6 +268,12 @@ export class DerivedBranches implements Derived {
     return { files: objects, bytes }
   }
 }
+
+/** The newest commit of each input of branch ?1, one that is still open in a propagation included. */
+const NEWEST_INPUTS_SQL = `SELECT b.id AS branch_id, coalesce((
+    SELECT c.id FROM commits AS c INDEXED BY commits_unfinished
+    WHERE c.branch_id = b.id AND c.kind = 'derived' AND c.finished_ms IS NULL ORDER BY c.ordinal DESC LIMIT 1), b.head) AS newest
+  FROM branch_inputs AS i JOIN branches AS b ON b.id = i.input_branch_id WHERE i.branch_id = ?1`
 
 async function findBranch(tx: Transaction, at: BranchAddress): Promise<BranchIdentity> {
   const branch = await tx.get<BranchIdentity>('SELECT id, head, pipeline FROM branches WHERE repo = ? AND name = ?', [

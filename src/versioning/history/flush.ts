@@ -83,11 +83,19 @@ async function readAgain(db: Queries, commits: readonly FlushCommit[]): Promise<
 
 /**
  * In the order they were opened, which is topological; each once. Where the same inputs were computed again on one branch (a new spec,
- * a rerun), the newest stands for all: a failure that was mended is over.
+ * a rerun), the newest stands for all: a failure that was mended is over. So it is for what could only not run because of another
+ * failure, and followed later, on whatever its other inputs were by then.
  */
 async function followers(db: Queries, commits: readonly CommitRef[]): Promise<readonly CommitId[]> {
-  const rows = await db.all<{ id: string; branch_id: number; roots: string | null }>(
-    `SELECT DISTINCT c.id, c.number, c.branch_id, (
+  const rows = await db.all<{
+    id: string
+    wanted: string
+    branch_id: number
+    roots: string | null
+    is_hindered: number
+  }>(
+    `SELECT DISTINCT c.id, c.number, c.branch_id, wanted.value AS wanted,
+       coalesce(c.state = 'failed' AND json_extract(c.failure, '$.because') IS NOT NULL, 0) AS is_hindered, (
        SELECT group_concat(r.upstream_id ORDER BY r.upstream_id) FROM provenance AS r
        LEFT JOIN commits AS root ON root.id = r.upstream_id
        WHERE r.commit_id = c.id AND coalesce(root.kind, '') <> 'derived') AS roots
@@ -96,7 +104,13 @@ async function followers(db: Queries, commits: readonly CommitRef[]): Promise<re
     [JSON.stringify(commits.map((commit) => commit.commit))],
   )
   const newest = new Map(rows.map((row) => [`${row.branch_id} ${row.roots}`, row.id]))
-  return rows.filter((row) => newest.get(`${row.branch_id} ${row.roots}`) === row.id).map((row) => row.id as CommitId)
+  const last = new Map(rows.map((row) => [`${row.branch_id} ${row.wanted}`, row.id]))
+  const standing = rows.filter(
+    (row) =>
+      newest.get(`${row.branch_id} ${row.roots}`) === row.id &&
+      (row.is_hindered === 0 || last.get(`${row.branch_id} ${row.wanted}`) === row.id),
+  )
+  return [...new Set(standing.map((row) => row.id as CommitId))]
 }
 
 async function readAll(db: Queries, ids: readonly CommitId[]): Promise<readonly FlushCommit[]> {

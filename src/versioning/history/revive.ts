@@ -22,7 +22,7 @@ const OUTPUT_SQL = `SELECT c.id, c.repo, c.branch_id, c.ordinal, c.state, c.fail
 
 /**
  * Opens a failed output commit again, and what follows from it. Downstream of it, in topological order: a commit that failed only
- * because of this one is open again; where the branch has gone on since, or never had a commit of it, a further one is opened, on what
+ * because of this one is open again; where the branch has gone on since, was stopped, or never had a commit of it, a further one is opened, on what
  * the other inputs are now; a commit that another failure stands in the way of is left as it is, with all that needs it.
  */
 export async function reviveOutput(
@@ -49,9 +49,10 @@ export async function reviveOutput(
   for (const branchId of order) {
     if (!(await inputsAreMade(tx, branchId, affected, made))) continue
     const old = await newestOf(tx, branchId, commit)
-    if (old && !(await failedOnlyByWhatIsMended(tx, old))) continue
+    const isStopped = old !== undefined && wasStopped(old)
+    if (old && !isStopped && !(await failedOnlyByWhatIsMended(tx, old))) continue
     if (old && (await hasOtherFailedInput(tx, old.id, made))) continue
-    if (old && (await isStillNext(tx, old, affected, made))) {
+    if (old && !isStopped && (await isStillNext(tx, old, affected, made))) {
       await openAgain(tx, old.id as CommitId)
       made.set(branchId, old.id as CommitId)
       again.push({ repo: old.repo as RepoName, commit: old.id as CommitId })
@@ -98,6 +99,13 @@ async function inputsAreMade(
     branchId,
   ])
   return inputs.every(({ id }) => !affected.has(id) || made.has(id))
+}
+
+/** Its own pipeline was stopped while it waited, and runs again: what is paused does not follow. */
+function wasStopped({ state, failure }: FailedOutput): boolean {
+  if (state !== 'failed' || failure === null) return false
+  const { kind, because } = failureOf(failure)
+  return kind === 'stopped' && because === undefined
 }
 
 /** It could not run because of a commit that is not a failed one any more: this one, or one that was opened again before. */

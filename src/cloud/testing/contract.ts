@@ -1,11 +1,11 @@
 import { describe, it } from 'node:test'
-import type { ObjectStore } from './object-store.ts'
-import { conditions } from './testing/contract-conditions.ts'
-import { type ContractLimits, type Promised, removeAll } from './testing/contract-kit.ts'
-import { listing } from './testing/contract-listing.ts'
-import { reading } from './testing/contract-reading.ts'
-import { uploading } from './testing/contract-uploading.ts'
-import { writing } from './testing/contract-writing.ts'
+import type { ObjectStore } from '../object-store.ts'
+import { conditions } from './contract-conditions.ts'
+import { type ContractLimits, type Promised, removeAll } from './contract-kit.ts'
+import { listing } from './contract-listing.ts'
+import { reading } from './contract-reading.ts'
+import { uploading } from './contract-uploading.ts'
+import { writing } from './contract-writing.ts'
 
 /**
  * What every driver promises, run against each. `open` gives an empty store, the same one each time; `skip` names promises that
