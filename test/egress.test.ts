@@ -116,7 +116,7 @@ describe('egress from the command line', { timeout: 120_000 }, () => {
     assert.equal(await textAt('edges/a.txt'), 'hello')
     const [listed] = await json<EgressJson[]>('egress list --repo edges')
     assert.deepEqual([listed?.id, listed?.state, listed?.attempts, listed?.job], [job.id, 'success', 2, job.id])
-    assert.match((await run(`egress retry ${job.id}`)).err, /is not retried: its egress has not failed/)
+    assert.match((await run(`egress retry ${job.id}`)).err, /is not retried: it has not failed/)
   })
 
   it('fails a job whose egress is cancelled, which can be retried all the same', async () => {

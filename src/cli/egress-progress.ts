@@ -20,7 +20,7 @@ export function describeProgress(egress: JobEgressJson): string {
   return parts.join(', ')
 }
 
-/** Why a running push does not get on: `127.0.0.1:9000 refused the connection (4th time, for 12s)`. */
+/** Why a running push does not get on: `the target is busy (4th time, for 12s)`. */
 export function describeTrying({ trying }: JobEgressJson, nowMs: number): string | undefined {
   if (!trying) return undefined
   const { reason, times, since } = trying
