@@ -15,7 +15,7 @@ async function isCut(raw: RawConnection): Promise<void> {
   await raw.closed
 }
 
-describe('a connection that stands still', { timeout: 60_000 }, () => {
+describe('a connection that stands still', { timeout: 180_000 }, () => {
   /** For what a test prepares and looks at: as patient as ever. */
   let server: TestServer
   /** The same store behind another door. How long it waits is long enough for a loaded machine, and too long for nobody who reads. */
@@ -34,7 +34,7 @@ describe('a connection that stands still', { timeout: 60_000 }, () => {
     const { port } = gateway.server.address() as AddressInfo
     hasty = { http: gateway.server, port, close: gateway.close }
     await server.send('PUT', '/master.images')
-    for (const [key, bytes] of Object.entries({ large: 20_000_000, streamed: 2_000_000 })) {
+    for (const [key, bytes] of Object.entries({ large: 20_000_000, streamed: 2_000_000, small: 20_000 })) {
       const put = await server.send('PUT', `/master.images/${key}`, { body: Buffer.alloc(bytes) })
       assert.equal(put.status, 200, await put.text())
     }
@@ -125,7 +125,7 @@ describe('a connection that stands still', { timeout: 60_000 }, () => {
     }
     // More than the sockets of both sides hold, which may be 36 MB: in few answers, and in many.
     await waiting('/master.images/large', 3)
-    await waiting('/master.images/none', 100_000)
+    await waiting('/master.images/small', 4_000)
     // While it is paused, the client can't see its end: the server counts.
     const connections = () =>
       new Promise<number>((resolve) => hasty.http.getConnections((_error, count) => resolve(count)))
