@@ -6,7 +6,7 @@ import sys
 import unittest
 
 import duckdb
-from duckdb_httpfs import connection_with_httpfs
+from duckdb_httpfs import PACKAGED, connection_with_httpfs
 from lines import ENDPOINT, ODD_NAMES, commits_of, new_repo, run
 
 with open(f"{os.environ['SUITE_GUIDES']}/duckdb.md", encoding="utf-8") as page:
