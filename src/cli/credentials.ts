@@ -58,14 +58,18 @@ export interface ServerUrls {
 }
 
 export async function findServer(config: CliConfig): Promise<ServerUrls> {
+  const { s3Url, apiUrl } = await findWritten(config)
+  return { s3Url, apiUrl: config.apiUrl ?? apiUrl ?? config.defaultApiUrl }
+}
+
+/** The same, by what stands in the folder alone; without an API where no server has written one. */
+export async function findWritten(config: CliConfig): Promise<{ readonly s3Url: string; readonly apiUrl?: string }> {
   const file = join(config.dataFolder, 'server.json')
   const text = await readIfThere(file)
   const written = text === undefined ? {} : parseJson(text, file)
   const url = (name: string) => (typeof written[name] === 'string' ? written[name] : undefined)
-  return {
-    s3Url: url('s3Url') ?? config.defaultS3Url,
-    apiUrl: config.apiUrl ?? url('apiUrl') ?? config.defaultApiUrl,
-  }
+  const apiUrl = url('apiUrl')
+  return { s3Url: url('s3Url') ?? config.defaultS3Url, ...(apiUrl !== undefined && { apiUrl }) }
 }
 
 async function readProfile(config: CliConfig, name: string): Promise<Credentials | undefined> {

@@ -33,6 +33,12 @@ describe('sluice env', () => {
     assert.ok(!out.includes('SLUICE_API_URL'))
   })
 
+  it("is this folder's, though the shell still has another server's", async () => {
+    const out = await cli.ok('env')
+    const { code, out: again } = await cli.run(['env'], { env: { SLUICE_API_URL: 'http://127.0.0.1:1' } })
+    assert.deepEqual([code, again], [0, out])
+  })
+
   it('writes a profile that commands then sign with', async () => {
     await cli.ok('env', '--profile', 'mine')
     assert.equal((await stat(join(cli.folder, '.aws/credentials'))).mode & 0o777, 0o600)

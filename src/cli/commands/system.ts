@@ -1,7 +1,7 @@
 import type { Command } from 'commander'
 import type { VersionJson } from '../../api/contract.ts'
 import { errorMessage, rootKeyFile } from '../../kernel/index.ts'
-import { findRootKey, findServer } from '../credentials.ts'
+import { findRootKey, findWritten } from '../credentials.ts'
 import { CliError } from '../errors.ts'
 import { shellWord } from '../format.ts'
 import { writeProfile } from '../profile.ts'
@@ -36,7 +36,8 @@ async function readEnvironment(session: Session): Promise<Record<string, string>
       `there is no ${rootKeyFile(config.dataFolder)}: start the server once with npm start (it makes the key), or set SLUICE_DATA to its data folder`,
     )
   }
-  const { s3Url, apiUrl } = await findServer(config)
+  // What this folder's server wrote goes before the environment, which may still be that of another server.
+  const { s3Url, apiUrl = config.apiUrl ?? config.defaultApiUrl } = await findWritten(config)
   const elsewhere = apiUrl !== config.defaultApiUrl || config.apiUrl !== undefined
   return {
     AWS_ACCESS_KEY_ID: key.accessKeyId,
