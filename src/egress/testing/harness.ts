@@ -199,7 +199,7 @@ export class Harness {
     await this.egress.start()
   }
 
-  /** From here on, nothing that the process does has any effect; what it has asked for before still happens. */
+  /** From here on, whatever the process does is without effect; what it has asked for before still happens. */
   cut(): void {
     this.#life.ended = true
   }

@@ -33,7 +33,7 @@ describe('the node store', () => {
     itemOf(`file-${String(i).padStart(6, '0')}`, { mark: i }),
   )
 
-  it('makes the same trees as any other store, and has them when it is opened again', async () => {
+  it('makes the same trees as every other store, and has them when it is opened again', async () => {
     const root = await build(openNodeStore(db), settings, items)
     const memory = new MemoryStore()
     assert.equal(root, await build(memory, settings, items))

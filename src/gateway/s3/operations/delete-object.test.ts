@@ -33,7 +33,7 @@ describe('conditional deletes', () => {
   })
   after(() => server.close())
 
-  it('takes If-Match: * as any object, but not none', async () => {
+  it('takes If-Match: * for every object, but not for none', async () => {
     await put('any')
     await remove('any', { IfMatch: '*' })
     assert.equal(await exists('any'), false)
