@@ -136,6 +136,8 @@ describe('egress', () => {
     assert.deepEqual(h.target.keysOf('createUpload'), [])
     assert.equal(h.target.keysOf('putPart').length, 2)
     assert.ok((await buffer(await h.target.get('big.bin'))).equals(bytes))
+    // What each try sent, by which its rate is told.
+    assert.equal((await h.egress.inspect('1'))?.history.at(-1)?.bytes, 2 * PART_BYTES)
   })
 
   it('goes on with a push that was stopped', async () => {

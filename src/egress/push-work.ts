@@ -34,8 +34,6 @@ export class PushWork {
   readonly push: ClaimedPush
   readonly parts: PushParts
   readonly counts: { -readonly [Name in keyof Counts]: Counts[Name] } = { ...NO_COUNTS }
-  /** Of the bytes done, those that an earlier try had sent: they say nothing about how fast this one goes. */
-  bytesBefore = 0
   readonly signal: AbortSignal
   readonly #failed = new AbortController()
 

@@ -25,8 +25,8 @@ export class Push {
 
   /** What of it moved in this try: its speed is that of these. */
   get moved(): Pick<Counts, 'bytesDone' | 'filesDone'> {
-    const { counts, bytesBefore } = this.#work
-    return { bytesDone: counts.bytesDone - bytesBefore, filesDone: counts.filesDone }
+    const { bytesDone, bytesBefore, filesDone } = this.#work.counts
+    return { bytesDone: bytesDone - bytesBefore, filesDone }
   }
 
   readonly renew = (tx: Transaction): Promise<void> => this.#work.renew(tx)

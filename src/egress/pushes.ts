@@ -39,6 +39,8 @@ export interface Counts {
   /** Of the files that are not skipped. */
   readonly bytesTotal: number
   readonly bytesDone: number
+  /** Of the bytes done, those that an earlier try had sent: they say nothing about how fast this one goes. */
+  readonly bytesBefore: number
 }
 
 export const NO_COUNTS: Counts = {
@@ -48,6 +50,7 @@ export const NO_COUNTS: Counts = {
   filesDeleted: 0,
   bytesTotal: 0,
   bytesDone: 0,
+  bytesBefore: 0,
 }
 
 /** How an attempt at a push ended. */
@@ -80,6 +83,7 @@ export interface PushRow {
   readonly files_deleted: number
   readonly bytes_total: number
   readonly bytes_done: number
+  readonly bytes_before: number
   readonly reason: string | null
   readonly created_ms: number | null
   readonly started_ms: number | null
@@ -162,7 +166,8 @@ export async function claimPush(
     await tx.run(
       `UPDATE egress_push SET state = 'running', attempt = attempt + 1, lease_until_ms = ${NOW_MS} + ${LEASE_MS},
          started_ms = coalesce(started_ms, ${NOW_MS}),
-         files_total = 0, files_done = 0, files_skipped = 0, files_deleted = 0, bytes_total = 0, bytes_done = 0
+         files_total = 0, files_done = 0, files_skipped = 0, files_deleted = 0, bytes_total = 0, bytes_done = 0,
+         bytes_before = 0
        WHERE id = ?`,
       [row.id],
     )
@@ -225,7 +230,7 @@ export async function renewPush(
 ): Promise<void> {
   const renewed = await tx.run(
     `UPDATE egress_push SET lease_until_ms = ${NOW_MS} + ${LEASE_MS}, files_total = ?, files_done = ?, files_skipped = ?,
-       files_deleted = ?, bytes_total = ?, bytes_done = ?
+       files_deleted = ?, bytes_total = ?, bytes_done = ?, bytes_before = ?
      WHERE id = ? AND attempt = ? AND state = 'running'`,
     [
       counts.filesTotal,
@@ -234,6 +239,7 @@ export async function renewPush(
       counts.filesDeleted,
       counts.bytesTotal,
       counts.bytesDone,
+      counts.bytesBefore,
       id,
       attempt,
     ],
@@ -305,7 +311,8 @@ export async function releaseDeadLeases(db: Database): Promise<void> {
 /** The attempt that runs, if any, with the counters that the push has now. */
 async function endAttempt(tx: Transaction, push: string, end: { result: string; reason?: string }): Promise<void> {
   await tx.run(
-    `UPDATE egress_attempt SET result = ?, ended_ms = ${NOW_MS}, reason = ?, files = push.files_done, bytes = push.bytes_done
+    `UPDATE egress_attempt SET result = ?, ended_ms = ${NOW_MS}, reason = ?, files = push.files_done,
+       bytes = push.bytes_done - push.bytes_before
      FROM egress_push AS push
      WHERE push.id = ? AND egress_attempt.push = push.id AND egress_attempt.attempt = push.attempt AND result = 'running'`,
     [end.result, end.reason ?? null, push],

@@ -142,7 +142,7 @@ export class EgressQueries {
     )
     const history = rows.reverse().map((row): EgressAttempt => {
       const { attempt, result } = row
-      const now = result === 'running' ? { files: status.filesDone, bytes: status.bytesDone } : row
+      const now = result === 'running' ? { files: status.filesDone, bytes: status.bytesDone - status.bytesBefore } : row
       return {
         attempt,
         startedMs: row.started_ms,
@@ -212,6 +212,7 @@ function countsOf(row: PushRow): Counts {
     filesDeleted: row.files_deleted,
     bytesTotal: row.bytes_total,
     bytesDone: row.bytes_done,
+    bytesBefore: row.bytes_before,
   }
 }
 
@@ -219,5 +220,5 @@ function countsOf(row: PushRow): Counts {
 function averageOf(row: StatusRow, counts: Counts): Speed | undefined {
   if (row.attempt_started_ms === null) return undefined
   const ms = (row.ended_ms ?? row.now_ms) - row.attempt_started_ms
-  return ms > 0 ? speedOf(counts.bytesDone, counts.filesDone, ms) : undefined
+  return ms > 0 ? speedOf(counts.bytesDone - counts.bytesBefore, counts.filesDone, ms) : undefined
 }

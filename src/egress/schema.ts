@@ -122,5 +122,12 @@ export const egressMigrations: MigrationSet = {
         ) STRICT, WITHOUT ROWID`,
       ],
     },
+    {
+      version: 3,
+      up: [
+        // Of the bytes done, those that an earlier try had sent.
+        'ALTER TABLE egress_push ADD COLUMN bytes_before INTEGER NOT NULL DEFAULT 0',
+      ],
+    },
   ],
 }

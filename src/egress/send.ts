@@ -110,7 +110,7 @@ async function send(work: PushWork, step: Upload, { source, mayBeThere, twin }: 
     renew: work.renew,
     onBytes: (bytes, before = false) => {
       counts.bytesDone += bytes
-      if (before) work.bytesBefore += bytes
+      if (before) counts.bytesBefore += bytes
       else work.parts.meter?.arrived(bytes)
     },
   }

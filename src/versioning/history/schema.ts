@@ -5,7 +5,7 @@ import { contentSchema } from '../content/index.ts'
 /** Rows as the queries of this folder see them. Hashes and ids are lower-case hex text, times are ms since 1970, flags 0 and 1. */
 export interface Tables {
   store: { key: string; value: Buffer }
-  /** `owner`: the canonical id of who made it; null: the root user. */
+  /** `owner`: the canonical id of who made it; null: the root user. `retention`: JSON of what is kept of it; null: everything. */
   repos: { name: string; description: string; created_ms: number; default_branch: string; owner: string | null }
   repo_roles: { repo: string; user: string; role: string }
   branches: BranchRow
@@ -23,6 +23,7 @@ export interface Tables {
   dropped_changes: { branch_id: number }
   uploads: UploadRow
   parts: PartRow
+  commit_tags: CommitTagRow
 }
 
 export interface BranchRow {
@@ -62,6 +63,8 @@ export interface BranchRow {
   tags: string | null
   /** Who besides its users may use it; null: nobody. */
   access: Generated<string | null>
+  /** 1: nothing is written to it but by merges. */
+  protected: Generated<number>
 }
 
 export interface ChangeRow {
@@ -110,6 +113,18 @@ export interface CommitRow {
   failure: string | null
   /** The transaction that it was written in, as `tx-<name>.<branch>`, once that is finished. */
   made_by: string | null
+  /** The second parent of a merge. */
+  merge_parent: string | null
+}
+
+/** A name for a commit that never moves; branches and these share the names of a repo. */
+export interface CommitTagRow {
+  repo: string
+  name: string
+  commit_id: string
+  created_ms: number
+  author: string | null
+  message: string
 }
 
 export interface ProvenanceRow {
@@ -320,11 +335,24 @@ const endpoint: readonly string[] = [
   'CREATE INDEX rename_tokens_by_time ON rename_tokens (at_ms)',
 ]
 
+/** Merges, tags of commits, protected branches, and what is kept. */
+const graph: readonly string[] = [
+  'ALTER TABLE commits ADD COLUMN merge_parent TEXT',
+  'ALTER TABLE branches ADD COLUMN protected INTEGER NOT NULL DEFAULT 0 CHECK (protected IN (0, 1))',
+  `CREATE TABLE commit_tags (
+    repo TEXT NOT NULL, name TEXT NOT NULL, commit_id TEXT NOT NULL, created_ms INTEGER NOT NULL, author TEXT, message TEXT NOT NULL,
+    PRIMARY KEY (repo, name)
+  ) WITHOUT ROWID`,
+  'CREATE INDEX commit_tags_by_commit ON commit_tags (commit_id)',
+  'ALTER TABLE repos ADD COLUMN retention TEXT',
+]
+
 /** The metadata of repos, branches, commits and content. */
 export const versioningMigrations: MigrationSet = {
   floor: 'versioning',
   migrations: [
     { version: 1, up: [...contentSchema, ...history] },
     { version: 2, up: endpoint },
+    { version: 3, up: graph },
   ],
 }
