@@ -1,14 +1,17 @@
 /**
- * `npm run bench [-- --quick] [-- --size MIB] [-- --only NAME,…] [-- --write]`: the figures of this machine, each beside the
- * limit that was measured in the same run. `--write` puts them into docs/benchmarks.md.
+ * `npm run bench [-- --quick] [-- --size MIB] [-- --objects N] [-- --store FOLDER] [-- --only NAME,…] [-- --write]`: the figures of this machine, each beside the
+ * limit that was measured in the same run. `--objects`: how many history is measured with at most; `--store`: where, to be used again. `--write` puts them into docs/benchmarks.md.
  */
 import { mkdir, mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { startServer } from '../conformance/server.ts'
+import { dedupeRows } from './dedupe.ts'
 import { egressRows } from './egress.ts'
 import { commitInto, flushLatency, listing, objects, openBench, streams } from './figures.ts'
+import { gcRows } from './gc.ts'
+import { historyRows } from './history.ts'
 import { type Limits, measureLimits, type Scale } from './limits.ts'
 import {
   limitLines,
@@ -21,9 +24,10 @@ import {
   table,
   writeBetweenMarkers,
 } from './report.ts'
+import { storeRows } from './store.ts'
 
 const MIB = 1024 * 1024
-const parts = ['objects', 'streams', 'list', 'commit', 'flush', 'egress'] as const
+const parts = ['objects', 'streams', 'list', 'commit', 'flush', 'egress', 'dedupe', 'history', 'store'] as const
 type Part = (typeof parts)[number]
 
 const { values } = parseArgs({
@@ -31,6 +35,8 @@ const { values } = parseArgs({
     quick: { type: 'boolean', default: false },
     size: { type: 'string' },
     only: { type: 'string' },
+    objects: { type: 'string' },
+    store: { type: 'string' },
     write: { type: 'boolean', default: false },
   },
 })
@@ -39,6 +45,9 @@ const unknown = [...wanted].filter((name) => !parts.includes(name as Part))
 if (unknown.length > 0) throw new Error(`there is no part ${unknown.join(', ')}; there are: ${parts.join(', ')}`)
 const sizeMib = Number(values.size ?? (values.quick ? 128 : 1024))
 const scale: Scale = { count: values.quick ? 5_000 : 30_000, connections: 64, largeBytes: sizeMib * MIB }
+/** From the least on: the others are compared with it. */
+const most = Number(values.objects ?? (values.quick ? 100_000 : 1_000_000))
+const historySizes = [10_000, 1_000_000, most].filter((size, index, all) => size <= most && all.indexOf(size) === index)
 const sizeText = sizeMib % 1024 === 0 ? `${sizeMib / 1024} GiB` : `${sizeMib} MiB`
 
 async function figures(base: string): Promise<{ limits: Limits; rows: Row[] }> {
@@ -77,6 +86,12 @@ async function figures(base: string): Promise<{ limits: Limits; rows: Row[] }> {
     bench.client.close()
     await server.stop()
     await part('egress', () => egressRows(base, values.quick))
+    await part('history', () =>
+      historyRows(base, { sizes: historySizes, ...(values.store && { store: values.store }) }),
+    )
+    await part('dedupe', () => dedupeRows(base, values.quick))
+    await part('store', () => storeRows(base, values.quick, limits.sha256Megabytes))
+    await part('store', () => gcRows(base, values.quick))
     return { limits, rows }
   } catch (error) {
     console.error(server.output().slice(-4000))

@@ -4,8 +4,8 @@ import type { AddressInfo } from 'node:net'
 import { dirname, join } from 'node:path'
 import { Server as TlsServer } from 'node:tls'
 import { createApi } from './api/index.ts'
-import { cloudMigrations, openSecretStore } from './cloud/index.ts'
-import { egressMigrations, measureEgress, openEgress } from './egress/index.ts'
+import { cloudMigrations, createPlaces, openSecretStore } from './cloud/index.ts'
+import { egressMigrations, egressReferences, measureEgress, openEgress } from './egress/index.ts'
 import { createGateway } from './gateway/index.ts'
 import {
   type AccessLog,
@@ -21,6 +21,7 @@ import {
   loadRootKey,
   lockFolder,
   Metrics,
+  type MigrationSet,
   measureProcess,
   migrate,
   openAccessLog,
@@ -30,8 +31,23 @@ import {
   openUsers,
   shutdownDigests,
 } from './kernel/index.ts'
-import { measureJobs, openPipelines, pipelineMigrations } from './pipelines/index.ts'
-import { measureHistory, openVersioning, type Versioning, versioningMigrations } from './versioning/index.ts'
+import { measureJobs, openPipelines, pipelineMigrations, pipelineReferences } from './pipelines/index.ts'
+import {
+  checkStoreFolder,
+  measureHistory,
+  openVersioning,
+  type Versioning,
+  versioningMigrations,
+} from './versioning/index.ts'
+
+/** What this release knows of the metadata, floor by floor. */
+export const storeMigrations: readonly MigrationSet[] = [
+  accessMigrations,
+  versioningMigrations,
+  cloudMigrations,
+  egressMigrations,
+  pipelineMigrations,
+]
 
 export interface RunningServer {
   readonly s3Url: string
@@ -66,6 +82,7 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
   try {
     const lock = await takeFolder(dataFolder)
     opened.add(() => lock.release())
+    await checkStoreFolder(dataFolder, storeMigrations)
     opened.add(() => shutdownDigests())
     const accessLog = await openAccessLog(config.accessLog, { log })
     opened.add(() => accessLog.close())
@@ -75,9 +92,9 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
     const rootKey = await loadRootKey(config)
 
     const databaseFile = join(dataFolder, 'meta.sqlite')
-    const db = await openSqlite({ file: databaseFile, log, onFatal })
+    const db = await openSqlite({ file: databaseFile, log, onFatal, guarded: true })
     opened.add(() => db.close())
-    await migrate(db, [accessMigrations, versioningMigrations, cloudMigrations, egressMigrations, pipelineMigrations])
+    await migrate(db, storeMigrations)
 
     const versioning = await openVersioning({
       db,
@@ -85,9 +102,12 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
       dataFolder,
       batch: config.batch,
       versioning: config.versioning,
+      holders: [pipelineReferences, egressReferences],
+      gcEveryMs: config.gcEveryMs,
       clock,
       log,
       onFatal,
+      unreachableMs: config.unreachableMs,
     })
     opened.add(() => versioning.close())
     const box = await openSecretBox(dataFolder)
@@ -127,6 +147,13 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
       egress,
       secrets,
       users,
+      places: createPlaces({
+        dataFolder,
+        secrets,
+        hostIdentity: config.egressDefaultCredentials,
+        allowTargets: config.allowTargets,
+        clock,
+      }),
       keys: users,
       tls,
       config,

@@ -92,6 +92,8 @@ describe('the layer rule', () => {
       'src/gateway/a.ts:1 door',
     ])
     assert.deepEqual(rules({ 'bench/a.ts': "import { now } from '../src/kernel/clock.ts'" }), ['bench/a.ts:1 door'])
+    const prepared = { 'bench/a.ts': "import { b } from '../src/kernel/testing/b.ts'", 'src/kernel/testing/b.ts': '' }
+    assert.deepEqual(rules(prepared), [])
   })
 
   it('refuses circles, of two files, of types only, and of a file with itself', () => {

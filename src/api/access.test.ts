@@ -40,6 +40,7 @@ before(async () => {
     egress: untouchable<Services['egress']>('egress'),
     secrets: untouchable<Services['secrets']>('secrets'),
     users: untouchable<Services['users']>('users'),
+    places: untouchable<Services['places']>('places'),
     keys: ring,
     config: { region: undefined } as Config,
     clock: systemClock,

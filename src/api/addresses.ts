@@ -21,7 +21,7 @@ export const repoField = parsed('Name of the repo.', parseRepoName)
 export const branchField = parsed('Name of the branch.', parseBranchName)
 export const pathField = parsed('Path of the file in the repo.', parsePath)
 export const revisionField = parsed(
-  'A branch (its head), a commit id or a prefix of 8 or more digits; each with any number of `^` and `^N`.',
+  'A branch (its head), a tag, a commit id or a prefix of 8 or more digits; with `@{2026-11-13}` what it was then (`{2026-11-13}` alone: the default branch); then any number of `^` and `^N`.',
   (value) => value,
 )
 

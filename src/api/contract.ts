@@ -2,16 +2,22 @@
  * The JSON of the HTTP API `/v1`: what goes over the wire, and nothing else. Times are ISO 8601 in UTC with milliseconds, sizes are
  * bytes, ids are lower-case hex. A field that is optional here is left out when there is nothing to say.
  *
- * Addresses in requests are `repo@revision`; a revision is a branch (its head: finished commits only), a commit id or an
- * unambiguous prefix of 8 or more digits, each with any number of `^` (parent) and `^N`.
+ * Addresses in requests are `repo@revision`; a revision is a branch (its head: finished commits only), a tag, a commit id or an
+ * unambiguous prefix of 8 or more digits; with `@{2026-11-13}` or `@{2026-11-13T10:00Z}` what it was then (`{2026-11-13}` alone is the
+ * default branch), and then any number of `^` (parent) and `^N`.
  *
  * Answers of kind *lines* are JSON lines (`application/x-ndjson`); empty lines keep the connection alive and are to be skipped;
  * a line `{"error": …}` ends a stream that could not go on.
  */
 
 import type { JobEgressJson } from './contract-egress.ts'
+import type { MergeConflictJson, MergeCountsJson } from './contract-graph.ts'
 
 export type * from './contract-egress.ts'
+export type * from './contract-fsck.ts'
+export type * from './contract-gc.ts'
+export type * from './contract-graph.ts'
+export type * from './contract-upkeep.ts'
 
 export const LINES_TYPE = 'application/x-ndjson'
 /** The largest JSON body that a request may have. */
@@ -71,6 +77,8 @@ export interface BranchJson {
   readonly bucket: string
   /** Why writes are refused; null if they are not. */
   readonly readOnly: string | null
+  /** True if only merges change it. */
+  readonly protected: boolean
   readonly batch: BatchJson
 }
 
@@ -127,6 +135,31 @@ export interface FailureJson {
   readonly kind: 'failed' | 'unrunnable' | 'stopped'
   readonly reason: string
   readonly because?: CommitRefJson
+}
+
+/** `contained`: it is part of the branch already, nothing was changed. `preview`: what would be done. */
+export type MergeJson =
+  | ({ readonly kind: 'merged'; readonly commit: CommitJson } & MergeCountsJson)
+  | { readonly kind: 'contained'; readonly head: string | null }
+  | ({
+      readonly kind: 'preview'
+      readonly head: string | null
+      /** The best common ancestors; several after a criss-cross merge. */
+      readonly bases: readonly string[]
+      readonly conflicts: readonly MergeConflictJson[]
+      readonly conflictsTotal: number
+    } & MergeCountsJson)
+
+/** `unchanged`: nothing is left of what was to be taken back. */
+export type RevertJson =
+  | ({ readonly kind: 'reverted'; readonly commit: CommitJson } & MergeCountsJson)
+  | { readonly kind: 'unchanged'; readonly head: string | null }
+
+/** `left`: the newest commit of what the branch held; it stays readable by its id until it is collected. */
+export interface MovedBranchJson {
+  readonly kind: 'moved' | 'unchanged'
+  readonly branch: BranchJson
+  readonly left: string | null
 }
 
 export interface ProvenanceJson extends CommitRefJson {
@@ -186,12 +219,39 @@ export interface DeletedJson {
   readonly existed: boolean
 }
 
+/** What a move or a copy made. */
+export interface PlacedJson {
+  readonly commit: CommitJson
+  readonly files: number
+  readonly sizeBytes: number
+}
+
 /** A line of a diff, in path order. */
 export interface DifferenceJson {
   readonly kind: 'added' | 'deleted' | 'changed'
   readonly path: string
   readonly before: FileJson | null
   readonly after: FileJson | null
+}
+
+/** A line of a diff in numbers: of a folder, of the files right in the prefix (`path` is the prefix), or of all of it (null), which comes last. */
+export interface DiffStatJson {
+  readonly path: string | null
+  readonly added: { readonly files: number; readonly bytes: number }
+  readonly deleted: { readonly files: number; readonly bytes: number }
+  readonly changed: { readonly files: number; readonly bytesBefore: number; readonly bytesAfter: number }
+}
+
+/** A line of the log of a file or folder: a commit that changed it, the newest first. */
+export interface FileChangeJson {
+  readonly commit: CommitJson
+  readonly added: number
+  readonly deleted: number
+  readonly changed: number
+  /** Below zero where it shrank. */
+  readonly growthBytes: number
+  /** Of a single file. */
+  readonly difference?: DifferenceJson
 }
 
 export type FlushVerdictKind = 'finished' | 'failed' | 'unrunnable' | 'stopped' | 'timed-out'
@@ -206,6 +266,24 @@ export interface FlushVerdictJson extends CommitRefJson {
   readonly branch: string
   readonly verdict: FlushVerdictKind
   readonly reason?: string
+}
+
+/** A line of an import: how far it is, and at the end what it made. */
+export type ImportJson = { readonly kind: 'placing'; readonly entries: number; readonly files: number } | ImportedJson
+
+export interface ImportedJson {
+  readonly kind: 'imported'
+  readonly commit: CommitJson
+  /** Files of the archive, and their bytes. */
+  readonly files: number
+  readonly sizeBytes: number
+  readonly added: number
+  readonly changed: number
+  /** There already, with the same content. */
+  readonly unchanged: number
+  /** Members that were left out: the first of `skippedTotal`. */
+  readonly skipped: readonly { readonly name: string; readonly why: string }[]
+  readonly skippedTotal: number
 }
 
 export interface PipelineJson {

@@ -1,4 +1,14 @@
-import type { SecretExists, SecretNotFound } from '../cloud/index.ts'
+import type {
+  ObjectNotFound,
+  SecretExists,
+  SecretNotFound,
+  StoreDenied,
+  StoreFull,
+  StorePreconditionFailed,
+  StoreRejected,
+  StoreThrottled,
+  StoreUnreachable,
+} from '../cloud/index.ts'
 import type { EgressError } from '../egress/index.ts'
 import {
   type AccessDenied,
@@ -12,10 +22,18 @@ import {
   type UserNotFound,
 } from '../kernel/index.ts'
 import type { PipelinesError } from '../pipelines/index.ts'
-import type { VersioningError } from '../versioning/index.ts'
+import {
+  type BackupNotFound,
+  type BackupPlaceRefused,
+  type BackupRunning,
+  MergeConflict,
+  type MergeConflictPath,
+  type VersioningError,
+} from '../versioning/index.ts'
 import type { BodyCutOff, BodyMismatch, BodyTooLarge } from './body.ts'
 import type { ErrorJson } from './contract.ts'
 import { ShuttingDown } from './lines.ts'
+import { conflictJson } from './merge-views.ts'
 
 export class RouteNotFound extends DomainError {
   readonly code = 'RouteNotFound'
@@ -43,6 +61,10 @@ type ApiErrorCode =
   | PipelinesError['code']
   | EgressError['code']
   | (SecretExists | SecretNotFound)['code']
+  | (BackupNotFound | BackupPlaceRefused | BackupRunning)['code']
+  // Of the place of a backup.
+  | (ObjectNotFound | StoreDenied | StoreFull | StorePreconditionFailed)['code']
+  | (StoreRejected | StoreThrottled | StoreUnreachable)['code']
   | SignatureErrorCode
   | (BodyCutOff | BodyMismatch | BodyTooLarge | RouteNotFound | MethodNotAllowed | UnsignedBody | ShuttingDown)['code']
   | Corrupt['code']
@@ -67,6 +89,7 @@ const statusOfCode: Readonly<Record<ApiErrorCode, number>> = {
   ExpiredSecurityToken: 400,
   InvalidPart: 400,
   InvalidPartOrder: 400,
+  InvalidArchive: 400,
   PartTooSmall: 400,
   Cycle: 400,
 
@@ -89,11 +112,13 @@ const statusOfCode: Readonly<Record<ApiErrorCode, number>> = {
   VersionNotFound: 404,
   UploadNotFound: 404,
   TransactionNotFound: 404,
+  TagNotFound: 404,
   PipelineNotFound: 404,
   JobNotFound: 404,
   EgressNotFound: 404,
   DatumNotFound: 404,
   SecretNotFound: 404,
+  BackupNotFound: 404,
   UserNotFound: 404,
 
   MethodNotAllowed: 405,
@@ -111,10 +136,22 @@ const statusOfCode: Readonly<Record<ApiErrorCode, number>> = {
   InUse: 409,
   TransactionConflict: 409,
   TransactionLimit: 409,
+  ImportLimit: 409,
+  ContentGone: 503,
+  GcRunning: 409,
+  CheckRunning: 409,
   NothingToFinish: 409,
+  FilesExist: 409,
+  MergeConflict: 409,
+  NotInConflict: 409,
+  NoMergeBase: 409,
+  MainlineNeeded: 409,
+  TagExists: 409,
   RenameTokenUsed: 400,
   PipelineExists: 409,
   SecretExists: 409,
+  BackupPlaceRefused: 409,
+  BackupRunning: 409,
   UserExists: 409,
   StaleAttempt: 409,
 
@@ -125,6 +162,13 @@ const statusOfCode: Readonly<Record<ApiErrorCode, number>> = {
   Corrupt: 500,
 
   TargetFailed: 502,
+  ObjectNotFound: 502,
+  StoreDenied: 502,
+  StoreFull: 502,
+  StorePreconditionFailed: 502,
+  StoreRejected: 502,
+  StoreThrottled: 502,
+  StoreUnreachable: 502,
 
   StorageFull: 503,
   ShuttingDown: 503,
@@ -141,10 +185,17 @@ export function describeError(
     log.error({ err: error, where, requestId }, 'a request to the API failed')
   }
   if (error instanceof DomainError && status !== undefined) {
-    return { status, body: { error: { code: error.code, message: error.message, data: error.data, requestId } } }
+    return { status, body: { error: { code: error.code, message: error.message, data: dataOf(error), requestId } } }
   }
   const message = `something went wrong in the server; its log says what, under the request id ${requestId}`
   return { status: 500, body: { error: { code: 'InternalError', message, data: {}, requestId } } }
+}
+
+/** What the caller is told besides the message, in the words of the contract. */
+function dataOf(error: DomainError): DomainError['data'] {
+  if (!(error instanceof MergeConflict)) return error.data
+  const { paths, total } = error.data as { readonly paths: readonly MergeConflictPath[]; readonly total: number }
+  return { conflicts: paths.map(conflictJson), total }
 }
 
 /** The status of an error that the caller is meant to see, or undefined if it is a fault of the server. */

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { after, before, describe, it } from 'node:test'
 import type { IssuedKey, Role } from '../kernel/index.ts'
 import { parsePath, parseRepoName } from '../versioning/index.ts'
-import type { CredentialsJson, KeyJson, UserCreatedJson, UserJson } from './contract.ts'
+import type { CredentialsJson, FileChangeJson, KeyJson, UserCreatedJson, UserJson } from './contract.ts'
 import { routes } from './routes.ts'
 import { type Ask, codeOf, messageOf, type Reply, read, send, sendJson, testKey } from './testing/requests.ts'
 import { openStack, type Stack } from './testing/stack.ts'
@@ -274,11 +274,16 @@ describe('temporary credentials', () => {
     assert.equal((await ask(bound, 'GET', file('in/a'))).status, 200)
     assert.equal((await ask(bound, 'GET', '/v1/repos/tinas/commits/master/files?prefix=in/')).status, 200)
     assert.equal((await ask(bound, 'GET', '/v1/repos/tinas/commits/master/diff?prefix=in/')).status, 200)
+    const log = await ask(bound, 'GET', '/v1/repos/tinas/commits/master/log?path=in/a')
+    const { commit } = JSON.parse(log.text.trim()) as FileChangeJson
+    assert.deepEqual([commit.message, commit.authors, commit.files, commit.sizeBytes], ['', [], 0, 0])
     for (const path of [
       file('out/a'),
       file('in/../out/a').replace('in', 'out'),
       '/v1/repos/tinas/commits/master/files',
       '/v1/repos/tinas/commits/master/files?prefix=in',
+      '/v1/repos/tinas/commits/master/log?path=in&below=true',
+      '/v1/repos/tinas/commits?revision=master',
       '/v1/repos/tinas/commits/master/diff',
       '/v1/repos/tinas/commits',
       '/v1/repos/tinas/branches',
@@ -289,6 +294,8 @@ describe('temporary credentials', () => {
     assert.equal((await ask(bound, 'DELETE', '/v1/repos/tinas/branches/master/file?path=in/a')).status, 200)
     assert.ok(isDenied(await ask(bound, 'POST', '/v1/flush', { commits: ['tinas@master'] })))
     assert.ok(isDenied(await ask(bound, 'POST', '/v1/repos/tinas/branches/master/finish', {})))
+    const move = '/v1/repos/tinas/branches/master/files/move'
+    assert.ok(isDenied(await ask(bound, 'POST', move, { from: 'in/', to: 'in/more/' })))
   })
 
   it('bound to a branch bring nothing of others into it, and leave its transactions to those they are for', async () => {

@@ -1,5 +1,5 @@
 import type { Readable } from 'node:stream'
-import type { SecretStore } from '../cloud/index.ts'
+import type { Places, SecretStore } from '../cloud/index.ts'
 import type { Egress } from '../egress/index.ts'
 import type { Clock, Config, Need as KeyNeed, Metrics, Users } from '../kernel/index.ts'
 import type { Pipelines } from '../pipelines/index.ts'
@@ -16,6 +16,8 @@ export interface Services {
   /** Secrets can be put in here, and never be got out. */
   readonly secrets: Omit<SecretStore, 'open'>
   readonly users: Omit<Users, 'find'>
+  /** Where backups are made and found. */
+  readonly places: Places
   readonly config: Config
   readonly clock: Clock
   readonly version: string

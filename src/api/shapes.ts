@@ -1,5 +1,6 @@
 import { JOB_STATES } from '../pipelines/index.ts'
 import type { JsonSchema } from './fields.ts'
+import { fsckShapes } from './shapes-fsck.ts'
 
 /** The contract's types as JSON Schema, for the OpenAPI document; a test holds real answers against them. */
 
@@ -34,6 +35,8 @@ function secretOf(kind: string, own: Record<string, JsonSchema>, optional: Recor
 const jobState = oneOf(...JOB_STATES)
 const datumState = oneOf('starting', 'running', 'success', 'failed', 'recovered', 'skipped')
 
+const mergeCounts = { added: count, changed: count, deleted: count }
+
 const roleName = oneOf('reader', 'writer', 'owner')
 
 /** What is said of every push to an object store. */
@@ -59,6 +62,7 @@ const pushOptions = {
 }
 
 export const shapes = {
+  ...fsckShapes,
   Error: shape({
     error: shape({ code: text, message: text, data: { type: 'object', additionalProperties: true }, requestId: text }),
   }),
@@ -85,6 +89,7 @@ export const shapes = {
     created: time,
     bucket: text,
     readOnly: textOrNull,
+    protected: yes,
     batch: shape({
       idleMs: count,
       maxAgeMs: count,
@@ -103,6 +108,43 @@ export const shapes = {
     changes: count,
     message: text,
   }),
+  Tag: shape({
+    repo: text,
+    name: text,
+    commit: text,
+    created: time,
+    author: textOrNull,
+    message: text,
+    bucket: text,
+  }),
+  MergeSide: {
+    oneOf: [shape({ sizeBytes: count, etag: text, modified: time, version: text }), { type: 'null' }],
+  } satisfies JsonSchema,
+  MergeConflict: shape(
+    { path: text, ours: named('MergeSide'), theirs: named('MergeSide') },
+    { base: named('MergeSide') },
+  ),
+  Merge: {
+    oneOf: [
+      shape({ kind: { type: 'string', const: 'merged' }, commit: named('Commit'), ...mergeCounts }),
+      shape({ kind: { type: 'string', const: 'contained' }, head: textOrNull }),
+      shape({
+        kind: { type: 'string', const: 'preview' },
+        head: textOrNull,
+        bases: texts,
+        conflicts: several(named('MergeConflict')),
+        conflictsTotal: count,
+        ...mergeCounts,
+      }),
+    ],
+  } satisfies JsonSchema,
+  Revert: {
+    oneOf: [
+      shape({ kind: { type: 'string', const: 'reverted' }, commit: named('Commit'), ...mergeCounts }),
+      shape({ kind: { type: 'string', const: 'unchanged' }, head: textOrNull }),
+    ],
+  } satisfies JsonSchema,
+  MovedBranch: shape({ kind: oneOf('moved', 'unchanged'), branch: named('Branch'), left: textOrNull }),
   Failure: shape({ kind: oneOf('failed', 'unrunnable', 'stopped'), reason: text }, { because: named('CommitRef') }),
   Commit: shape(
     {
@@ -152,12 +194,39 @@ export const shapes = {
     sizeBytes: count,
   }),
   Deleted: shape({ repo: text, branch: text, path: text, commit: textOrNull, version: textOrNull, existed: yes }),
+  Placed: shape({ commit: named('Commit'), files: count, sizeBytes: count }),
   Difference: shape({
     kind: oneOf('added', 'deleted', 'changed'),
     path: text,
     before: { oneOf: [named('File'), { type: 'null' }] },
     after: { oneOf: [named('File'), { type: 'null' }] },
   }),
+  Import: {
+    oneOf: [
+      shape({ kind: { type: 'string', const: 'placing' }, entries: count, files: count }),
+      shape({
+        kind: { type: 'string', const: 'imported' },
+        commit: named('Commit'),
+        files: count,
+        sizeBytes: count,
+        added: count,
+        changed: count,
+        unchanged: count,
+        skipped: several(shape({ name: text, why: text })),
+        skippedTotal: count,
+      }),
+    ],
+  },
+  DiffStat: shape({
+    path: textOrNull,
+    added: shape({ files: count, bytes: count }),
+    deleted: shape({ files: count, bytes: count }),
+    changed: shape({ files: count, bytesBefore: count, bytesAfter: count }),
+  }),
+  FileChange: shape(
+    { commit: named('Commit'), added: count, deleted: count, changed: count, growthBytes: { type: 'integer' } },
+    { difference: named('Difference') },
+  ),
   FlushVerdict: shape(
     {
       repo: text,
@@ -245,6 +314,89 @@ export const shapes = {
       ),
     ],
   } satisfies JsonSchema,
+  GcEvent: {
+    oneOf: [
+      shape(
+        {
+          kind: { type: 'string', const: 'progress' },
+          phase: oneOf('commits', 'mark', 'nodes', 'chunks', 'packs'),
+          done: count,
+        },
+        { total: count },
+      ),
+      shape({
+        kind: { type: 'string', const: 'done' },
+        dryRun: yes,
+        commits: count,
+        nodes: count,
+        nodeBytes: count,
+        chunks: count,
+        chunkBytes: count,
+        removedChunks: count,
+        removedBytes: count,
+        packsRemoved: count,
+        packsRepacked: count,
+        reclaimedBytes: { type: 'integer' },
+        results: count,
+        waitingBytes: count,
+        damagedPacks: texts,
+        durationMs: count,
+      }),
+    ],
+  } satisfies JsonSchema,
+  Purge: shape({
+    id: count,
+    repo: text,
+    path: text,
+    prefix: yes,
+    reason: text,
+    by: text,
+    asked: time,
+    finished: timeOrNull,
+    commits: count,
+    versions: count,
+  }),
+  PurgeEvent: {
+    oneOf: [
+      shape({
+        kind: { type: 'string', const: 'progress' },
+        phase: oneOf('versions', 'trees', 'content'),
+        done: count,
+      }),
+      shape({
+        kind: { type: 'string', const: 'done' },
+        purge: named('Purge'),
+        derived: several(shape({ repo: text, commit: text })),
+        derivedTotal: count,
+        reclaimedBytes: { type: 'integer' },
+      }),
+    ],
+  } satisfies JsonSchema,
+  Holder: shape(
+    { kind: oneOf('commit', 'branch', 'transaction', 'version', 'upload', 'scratch', 'other') },
+    { repo: text, branch: text, commit: text, id: text, what: text, path: text },
+  ),
+  Why: shape(
+    { sha256: text, kind: oneOf('node', 'chunk', 'manifest', 'gone'), held: several(named('Holder')), total: count },
+    { bytes: count, unusedSince: time },
+  ),
+  Backup: shape({ id: text, created: text, store: text, sizeBytes: count, packs: count, keys: yes }),
+  BackupEvent: {
+    oneOf: [
+      shape({ kind: { type: 'string', const: 'progress' }, bytesDone: count, bytesTotal: count, bytesSent: count }),
+      shape({ kind: { type: 'string', const: 'done' }, backup: named('Backup'), bytesSent: count }),
+    ],
+  },
+  BackupVerify: {
+    oneOf: [
+      shape({ kind: { type: 'string', const: 'fault' }, backup: text, object: text, why: text }),
+      shape({ kind: { type: 'string', const: 'progress' }, bytesDone: count, bytesTotal: count }),
+      shape({ kind: { type: 'string', const: 'done' }, backups: count, objects: count, bytes: count, faults: count }),
+    ],
+  },
+  BackupsRemoved: shape({ backups: texts, objects: count, bytes: count }),
+  Retention: shape({}, { keepDays: count, keepCommits: count }),
+  Expired: shape({ repo: text, branch: text, commit: text, finished: text, why: oneOf('unreachable', 'retention') }),
   EgressRequested: shape({ egress: named('Egress'), notes: texts }),
   Job: shape(
     {

@@ -6,6 +6,7 @@ import type {
   Commit,
   CommitId,
   Difference,
+  FileChange,
   FileEntry,
   FlushEvent,
   FlushVerdict,
@@ -22,6 +23,7 @@ import type {
   CredentialsJson,
   DatumJson,
   DifferenceJson,
+  FileChangeJson,
   FileJson,
   FlushJson,
   FlushVerdictJson,
@@ -62,6 +64,7 @@ export function branchJson(branch: Branch, batch: Required<BatchRules>): BranchJ
     created: isoTime(branch.createdMs),
     bucket: branch.bucket,
     readOnly: branch.readOnly ?? null,
+    protected: branch.protected,
     batch: { ...batch, own: batchRuleNames.filter((name) => branch.batchRules[name] !== undefined) },
   }
 }
@@ -140,6 +143,15 @@ export function differenceJson(difference: Difference): DifferenceJson {
     path,
     before: kind === 'added' ? null : fileJson(difference.before),
     after: kind === 'deleted' ? null : fileJson(difference.after),
+  }
+}
+
+export async function fileChangeJson(versioning: Versioning, change: FileChange): Promise<FileChangeJson> {
+  const { commit, difference, ...counts } = change
+  return {
+    commit: await commitWithProvenance(versioning, commit),
+    ...counts,
+    ...(difference && { difference: differenceJson(difference) }),
   }
 }
 

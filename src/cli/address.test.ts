@@ -14,6 +14,17 @@ describe('addresses', () => {
     assert.deepEqual(parseFile('images@c721c4bb:x'), { repo: 'images', revision: 'c721c4bb', path: 'x' })
   })
 
+  it('have colons in their times, which are no path', () => {
+    const of = (text: string) => {
+      const { repo, revision, path } = parseAddress(text)
+      return [repo, revision, path]
+    }
+    assert.deepEqual(of('images@{2026-11-13T10:00Z}:a:b'), ['images', '{2026-11-13T10:00Z}', 'a:b'])
+    assert.deepEqual(of('images@master@{2026-11-13T10:00Z}^'), ['images', 'master@{2026-11-13T10:00Z}^', undefined])
+    assert.deepEqual(of('images@master:a{1:2}'), ['images', 'master', 'a{1:2}'])
+    assert.deepEqual([baseOf('master@{2026-11-13}^'), baseOf('{2026-11-13}'), baseOf('v1^2')], ['master', '', 'v1'])
+  })
+
   it('leave everything after the first colon to the path', () => {
     assert.equal(parseFile('images@master:a:b@c').path, 'a:b@c')
     assert.equal(parseFile('images@master:/a').path, '/a')

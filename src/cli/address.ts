@@ -7,9 +7,10 @@ export interface Address {
   readonly path: string | undefined
 }
 
-/** The path begins after the first colon: neither repos nor revisions can hold one. */
+/** The path begins after the first colon: neither repos nor revisions can hold one, but in the time of `@{2026-11-13T10:00Z}`. */
 export function parseAddress(text: string): Address {
-  const colon = text.indexOf(':')
+  const time = /^[^:{}]*\{[^{}]*\}/.exec(text)
+  const colon = text.indexOf(':', time?.[0].length ?? 0)
   const [front, path] = colon < 0 ? [text, undefined] : [text.slice(0, colon), text.slice(colon + 1)]
   const at = front.indexOf('@')
   const [repo, revision] = at < 0 ? [front, undefined] : [front.slice(0, at), front.slice(at + 1)]
@@ -48,9 +49,9 @@ export function parseTarget(text: string): { repo: string; branch: string; path:
   return { repo, branch: branchName(text, revision), path }
 }
 
-/** What a revision starts from: `master` of `master^^`. */
+/** What a revision starts from: `master` of `master^^` and of `master@{2026-11-13}`; empty: the default branch, of `{2026-11-13}`. */
 export function baseOf(revision: string): string {
-  return revision.split('^', 1)[0] ?? ''
+  return /^[^@^{]*/.exec(revision)?.[0] ?? ''
 }
 
 /** Whether that is a commit's id or the beginning of one: branches never look so. */
@@ -59,7 +60,7 @@ export function isCommitId(base: string): boolean {
 }
 
 function branchName(text: string, revision: string): string {
-  if (revision.includes('^') || isCommitId(revision)) {
+  if (/[\^@{]/.test(revision) || isCommitId(revision)) {
     throw new UsageError(
       `${text} names a commit: only a branch can be written to, as repo@branch, and 8 to 32 hex digits alone are no branch's name`,
     )

@@ -27,6 +27,7 @@ export interface Download {
   readonly etag: string
 }
 
+/** A body to be sent. */
 export interface Upload {
   readonly stream: Readable
   /** Undefined of a pipe, whose end nobody knows. */
@@ -39,8 +40,8 @@ export interface Upload {
 type Method = 'GET' | 'POST' | 'PUT' | 'DELETE'
 
 const EMPTY_SHA256 = hash('sha256', '', 'hex')
-/** Errors are short; a page that some other server answers with need not be. */
-const MAX_ERROR_BYTES = 64 * 1024
+/** Errors are short, but for conflicts with fifty long names; a page that some other server answers with need not be. */
+const MAX_ERROR_BYTES = 512 * 1024
 /** Far above the 15 s between signs of life on streams, and above what finishing a huge commit takes. */
 const SILENCE_MS = 600_000
 
@@ -90,7 +91,10 @@ export class ApiClient {
 
   /** JSON lines, as they come; an error line is thrown. */
   async *lines<T>(method: Method, path: string, body?: unknown): AsyncGenerator<T> {
-    const response = await this.#send(method, path, body)
+    yield* this.#linesOf<T>(await this.#send(method, path, body))
+  }
+
+  async *#linesOf<T>(response: http.IncomingMessage): AsyncGenerator<T> {
     try {
       for await (const line of splitLines(response)) {
         const value = JSON.parse(line) as T | ErrorJson
@@ -111,10 +115,19 @@ export class ApiClient {
   }
 
   async upload<T>(path: string, upload: Upload): Promise<T> {
+    return (await readJson(await this.#transfer('PUT', path, upload))) as T
+  }
+
+  /** Sends a stream, and reads what is answered as JSON lines; an error line is thrown. */
+  async *uploadForLines<T>(path: string, upload: Upload): AsyncGenerator<T> {
+    yield* this.#linesOf<T>(await this.#transfer('POST', path, upload))
+  }
+
+  async #transfer(method: Method, path: string, upload: Upload): Promise<http.IncomingMessage> {
     const headers: Record<string, string> = { expect: '100-continue' }
     if (upload.size !== undefined) headers['content-length'] = String(upload.size)
     if (upload.contentType !== undefined) headers['content-type'] = upload.contentType
-    const request = this.#request('PUT', path, headers, upload.sha256 ?? 'UNSIGNED-PAYLOAD')
+    const request = this.#request(method, path, headers, upload.sha256 ?? 'UNSIGNED-PAYLOAD')
     const answered = this.#answer(request)
     // The server answers without taking the body if it refuses; then there is nothing to send.
     const sent = new Promise<void>((resolve, reject) => {
@@ -124,7 +137,7 @@ export class ApiClient {
     request.flushHeaders()
     try {
       const [response] = await Promise.all([answered, sent])
-      return (await readJson(response)) as T
+      return response
     } finally {
       upload.stream.destroy()
       if (!request.writableFinished) request.destroy()
@@ -250,7 +263,7 @@ function isError(value: unknown): value is ErrorJson {
 }
 
 /** Lines that are not empty. */
-async function* splitLines(stream: Readable): AsyncGenerator<string> {
+export async function* splitLines(stream: Readable): AsyncGenerator<string> {
   let rest = ''
   for await (const piece of stream.setEncoding('utf8') as AsyncIterable<string>) {
     const lines = (rest + piece).split('\n')

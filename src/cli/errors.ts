@@ -29,6 +29,9 @@ const hints: Readonly<Record<string, string>> = {
   CommitNotFound: '`sluice commit list REPO` shows what there is, `sluice flush REPO@BRANCH` finishes what was written',
   PathNotFound:
     '`sluice file list REPO@REVISION` shows what there is, `sluice flush REPO@BRANCH` finishes what was just written',
+  TagNotFound: '`sluice tag list REPO` shows what there is',
+  NoMergeBase: '--allow-unrelated says so',
+  MainlineNeeded: 'say it with --mainline',
   PipelineNotFound: '`sluice pipeline list` shows what there is',
   PipelineExists: '`sluice pipeline update -f FILE` replaces it',
   JobNotFound: '`sluice job list` shows what there is',

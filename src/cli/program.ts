@@ -1,15 +1,23 @@
 import { Command } from 'commander'
+import { addBackupCommands } from './commands/backup.ts'
 import { addCommitCommands } from './commands/commits.ts'
 import { addEgressCommands } from './commands/egress.ts'
 import { addVerifyCommand } from './commands/egress-verify.ts'
 import { addFileCommands } from './commands/files.ts'
 import { addFlushCommand } from './commands/flush.ts'
+import { addFsckCommands } from './commands/fsck.ts'
+import { addGcCommands } from './commands/gc.ts'
 import { addHistoryCommands } from './commands/history.ts'
+import { addImportCommand } from './commands/import.ts'
 import { addDatumCommands, addJobCommands, addLogsCommand } from './commands/jobs.ts'
+import { addMergeCommands } from './commands/merge.ts'
 import { addPipelineCommands } from './commands/pipelines.ts'
+import { addPlaceCommands } from './commands/places.ts'
+import { addPurgeCommand } from './commands/purge.ts'
 import { addBranchCommands, addRepoCommands } from './commands/repos.ts'
 import { addSecretCommands } from './commands/secrets.ts'
 import { addEnvCommand, addVersionCommand } from './commands/system.ts'
+import { addTagCommands } from './commands/tag.ts'
 import { addTransactionCommands } from './commands/transactions.ts'
 import { addUserCommands } from './commands/users.ts'
 import type { Session } from './session.ts'
@@ -30,7 +38,8 @@ export function buildProgram(session: Session, version: string): Command {
   addBranchCommands(program, session)
   addCommitCommands(program, session)
   addTransactionCommands(program, session)
-  addFileCommands(program, session)
+  addPlaceCommands(addFileCommands(program, session), session)
+  addImportCommand(program, session)
   addPipelineCommands(program, session)
   addJobCommands(program, session)
   addDatumCommands(program, session)
@@ -38,8 +47,14 @@ export function buildProgram(session: Session, version: string): Command {
   addFlushCommand(program, session)
   addVerifyCommand(addEgressCommands(program, session), session)
   addHistoryCommands(program, session)
+  addMergeCommands(program, session)
+  addTagCommands(program, session)
+  addGcCommands(program, session)
+  addPurgeCommand(program, session)
+  addFsckCommands(program, session)
   addSecretCommands(program, session)
   addUserCommands(program, session)
+  addBackupCommands(program, session)
   addEnvCommand(program, session)
   addVersionCommand(program, session, version)
   return program

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { setImmediate as tick } from 'node:timers/promises'
-import { contentTypeOf, eachAtOnce, localPath } from './transfer.ts'
+import { eachAtOnce, localPath } from './transfer.ts'
 
 describe('localPath', () => {
   it('puts paths of a repo below the folder', () => {
@@ -52,10 +52,4 @@ describe('eachAtOnce', () => {
     assert.ok(begun < 30, String(begun))
     assert.equal(ended, begun)
   })
-})
-
-it('contentTypeOf knows pictures and tables by their extension, whatever its case', () => {
-  assert.equal(contentTypeOf('a/b.PNG'), 'image/png')
-  assert.equal(contentTypeOf('a.csv'), 'text/csv')
-  assert.equal(contentTypeOf('png'), undefined)
 })

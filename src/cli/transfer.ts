@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto'
 import { createReadStream, createWriteStream } from 'node:fs'
 import { mkdir, rename, rm } from 'node:fs/promises'
-import { dirname, extname, resolve, sep } from 'node:path'
+import { dirname, resolve, sep } from 'node:path'
 import { pipeline as chain, type Readable, Transform, type Writable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import { errorMessage, randomHexId } from '../kernel/index.ts'
@@ -12,33 +12,6 @@ import type { Session } from './session.ts'
 
 /** Twice as fast as the default of 64 KiB on large files. */
 const READ_BYTES = 512 * 1024
-
-/** What the extensions of common files say; others are left to the server's default. */
-const contentTypes: Readonly<Record<string, string>> = {
-  '.csv': 'text/csv',
-  '.gif': 'image/gif',
-  '.gz': 'application/gzip',
-  '.html': 'text/html',
-  '.jpeg': 'image/jpeg',
-  '.jpg': 'image/jpeg',
-  '.json': 'application/json',
-  '.md': 'text/markdown',
-  '.parquet': 'application/vnd.apache.parquet',
-  '.pdf': 'application/pdf',
-  '.png': 'image/png',
-  '.svg': 'image/svg+xml',
-  '.tif': 'image/tiff',
-  '.tiff': 'image/tiff',
-  '.tsv': 'text/tab-separated-values',
-  '.txt': 'text/plain',
-  '.webp': 'image/webp',
-  '.xml': 'application/xml',
-  '.zip': 'application/zip',
-}
-
-export function contentTypeOf(path: string): string | undefined {
-  return contentTypes[extname(path).toLowerCase()]
-}
 
 /** Read once before it is sent, so that the signature covers the content. */
 export async function sha256OfFile(path: string): Promise<string> {
@@ -156,7 +129,7 @@ export function progressOf(session: Session, label: string, total: number | unde
 }
 
 /** The same stream, looked at on its way. Destroying it destroys the source. */
-function counting(stream: Readable, see: (piece: Buffer) => void): Readable {
+export function counting(stream: Readable, see: (piece: Buffer) => void): Readable {
   const meter = new Transform({
     transform(piece: Buffer, _encoding, done) {
       see(piece)

@@ -12,5 +12,6 @@ export {
   type EgressState,
   type EgressStatus,
 } from './queries.ts'
+export { egressReferences } from './references.ts'
 export { egressMigrations } from './schema.ts'
 export type { VerifyEvent } from './verify.ts'

@@ -1,5 +1,5 @@
 import { StoreError } from '../cloud/index.ts'
-import { type Clock, type Database, type Queries, randomHexId } from '../kernel/index.ts'
+import { type Clock, type Database, type Queries, randomHexId, type Transaction } from '../kernel/index.ts'
 import type { CommitRef, TreeHash, Versioning } from '../versioning/index.ts'
 import { GaveUp, type Patience } from './again.ts'
 import type { PlaceFor } from './by-hand.ts'
@@ -119,6 +119,15 @@ async function refuseRepair(db: Database, { id, state, url, repo }: EgressStatus
   )
 }
 
+/** What a commit held that is not kept any more may be gone. */
+async function refuseCollected(tx: Pick<Transaction, 'get'>, id: string, commit: string): Promise<void> {
+  if (await tx.get('SELECT 1 FROM commits WHERE id = ?', [commit])) return
+  throw new EgressRefused(`commit ${commit}, which egress ${id} pushed, is not kept any more: push a newer one`, {
+    egress: id,
+    commit,
+  })
+}
+
 /** The same push once more, by hand: with what is doubted now, and nothing else. */
 async function sendAgain(
   { db, placeFor, onQueued }: VerifyByHandParts,
@@ -134,6 +143,7 @@ async function sendAgain(
     )
     if (!kept) throw new EgressRefused(`egress ${status.id} is gone`, { egress: status.id })
     const { repo, commit, url, secret, settings } = status
+    await refuseCollected(tx, status.id, commit)
     const request = {
       ...{ id, pipeline: repo, repo, commit, url, settings },
       root: kept.root as TreeHash,

@@ -182,6 +182,18 @@ describe('what follows from a commit, on the S3 endpoint', () => {
     assert.doesNotMatch(await text('GET', '/master.images'), /sluice\//)
   })
 
+  it('tells of a transaction what it holds, against what it was opened on', async () => {
+    await text('PUT', '/tx-look.master.images')
+    await text('PUT', '/tx-look.master.images/only-here.png', 200)
+    const diff = await json('/tx-look.master.images/.sluice/diff.json')
+    const head = await json('/master.images/.sluice/commit.json')
+    assert.deepEqual([diff['before'], diff['truncated']], [head['id'], false])
+    assert.match(JSON.stringify(diff['differences']), /^\[{"kind":"added","path":"only-here.png",[^[]*\]$/)
+    const log = (await json('/tx-look.master.images/.sluice/log.json')) as unknown as Json[]
+    assert.deepEqual([log[0]?.['state'], log[1]?.['id']], ['open', head['id']])
+    await text('DELETE', '/tx-look.master.images', 204)
+  })
+
   it('is the same document for HEAD and GET of flush.json, with ranges and conditions', async () => {
     const head = await server.send('HEAD', '/master.images/.sluice/flush.json')
     const get = await server.send('GET', '/master.images/.sluice/flush.json', {

@@ -13,6 +13,7 @@ import {
 import type { Pipelines } from '../pipelines/index.ts'
 import {
   type BranchAddress,
+  isCommitPrefix,
   ReadOnly,
   type RepoName,
   type Target,
@@ -146,8 +147,9 @@ export class RequestContext implements Context {
   async branch(bucket: Bucket): Promise<BranchAddress> {
     const target = await this.target(bucket)
     if (target.kind === 'commit') {
+      const what = isCommitPrefix(bucket.name ?? '') ? 'commit' : 'the tag of commit'
       throw new ReadOnly(
-        `${bucket.text} is commit ${target.commit}, and commits never change: write to a branch, as in <branch>.${bucket.repo}`,
+        `${bucket.text} is ${what} ${target.commit}, and commits never change: write to a branch, as in <branch>.${bucket.repo}`,
         { repo: bucket.repo, commit: target.commit },
       )
     }

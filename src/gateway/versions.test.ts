@@ -54,6 +54,26 @@ describe('object versions over S3', () => {
   })
   after(() => server.close())
 
+  it('lists, reads and copies what a merge brought from another branch, also when it is overwritten', async () => {
+    const { versioning } = server.store
+    const from = { repo: 'images' as never, branch: 'side' as never }
+    await server.s3.send(new CreateBucketCommand({ Bucket: 'side.images' }))
+    const side = objectsIn('side.images', () => server)
+    const brought = await side.put('merged', 'theirs')
+    const ours = await put('kept', 'ours')
+    const commit = await versioning.finishCommit(from)
+    await versioning.merges.merge({ ...from, branch: 'master' as never }, commit.id, { allowUnrelated: true })
+    const later = await put('merged', 'later')
+    assert.deepEqual(await listed(Bucket, { prefix: 'merged' }), [
+      `merged ${later.VersionId} latest -`,
+      `merged ${brought.VersionId} - -`,
+    ])
+    assert.equal((await get('merged', { VersionId: brought.VersionId })).bytes.toString(), 'theirs')
+    await remove('merged', { VersionId: later.VersionId })
+    assert.equal((await get('merged')).VersionId, brought.VersionId)
+    assert.deepEqual(await listed(Bucket, { prefix: 'kept' }), [`kept ${ours.VersionId} latest -`])
+  })
+
   it('lists every PUT and DELETE, the latest first, and reads each by its id', async () => {
     const one = await put('cat', 'one')
     const two = await put('cat', 'two')

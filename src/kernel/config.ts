@@ -33,6 +33,10 @@ export interface Config {
   readonly batch: BatchConfig
   /** `unset`: new buckets show version ids once a client enables versioning, as on AWS; the history is kept all the same. */
   readonly versioning: 'enabled' | 'unset'
+  /** How long a commit is kept that no branch and no tag leads to any more. */
+  readonly unreachableMs: number
+  /** How often garbage is collected by itself; 0: never. */
+  readonly gcEveryMs: number
   readonly logLevel: LogLevel
   /** A line for each request: an absolute path, `-` for standard output, or `off`. */
   readonly accessLog: string
@@ -41,6 +45,10 @@ export interface Config {
   /** How many datums run at once, over all jobs. */
   readonly workers: number
 }
+
+const DAY_MS = 86_400_000
+/** A timer of Node is set to at most 24 days: 596 of them. */
+const HOUR_MS = 3_600_000
 
 /** What the rules of a batch may be set to, for the server and for one branch. */
 export const BATCH_BOUNDS = {
@@ -146,6 +154,8 @@ export function readConfig(env: Environment, defaults: { cpus: number; folder: s
       maxChanges: bounded('SLUICE_BATCH_MAX_CHANGES', 100_000, BATCH_BOUNDS.maxChanges),
     },
     versioning: oneOf('SLUICE_VERSIONING', 'enabled', ['enabled', 'unset']),
+    unreachableMs: integer('SLUICE_UNREACHABLE_DAYS', 14, 0, 36_500) * DAY_MS,
+    gcEveryMs: integer('SLUICE_GC_HOURS', 0, 0, 596) * HOUR_MS,
     logLevel: oneOf('SLUICE_LOG_LEVEL', 'info', logLevels),
     accessLog: read(
       'SLUICE_ACCESS_LOG',

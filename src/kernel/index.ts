@@ -12,6 +12,7 @@ export {
   type LogLevel,
   readConfig,
 } from './config.ts'
+export { contentTypeOf } from './content-types.ts'
 export * from './database/index.ts'
 export * from './digest/index.ts'
 export {
@@ -26,6 +27,17 @@ export {
   StoreLocked,
   unreachable,
 } from './errors.ts'
+export {
+  armFaults,
+  die,
+  FAULT_MARK,
+  FAULT_POINTS,
+  type FaultKind,
+  type FaultPlan,
+  type FaultPoint,
+  faultPoint,
+  faultyLength,
+} from './fault-points.ts'
 export { type Brand, randomHexId, requestIds } from './ids.ts'
 export * from './limits.ts'
 export { createLog, type Log, silentLog } from './log.ts'

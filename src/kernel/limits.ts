@@ -23,7 +23,7 @@ export const MAX_LIST_KEYS = 1000
 export const MAX_DELETE_KEYS = 1000
 /** Contents up to this size stand in the entry itself: a record in a pack costs more than they do. */
 export const MAX_INLINE_BYTES = 512
-/** Up to this size an object is one chunk; pieces of larger ones are this long. */
+/** Up to this size an object is one chunk; larger ones are cut into chunks that are this long on average. */
 export const CHUNK_BYTES = MIB
 /** A full commit id is 32 digits; bucket names have 63 characters, so prefixes must do. */
 export const MIN_COMMIT_PREFIX = 8

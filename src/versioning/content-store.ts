@@ -13,6 +13,10 @@ export interface StagedContent {
   readonly content: Content
   /** What the transaction that uses it must publish; opaque outside `content/`. */
   readonly chunks: readonly ChunkPlace[]
+  /** SHA-256 of the chunks and manifests that were found published, and so not stored again: they must be there still when it is used. */
+  readonly relies: readonly Buffer[]
+  /** True if the content was taken over from another object as it is: what its manifest refers to is not in `relies`. */
+  readonly copied?: boolean
 }
 
 /** Where the bytes of a chunk lie. */

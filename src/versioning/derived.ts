@@ -51,7 +51,12 @@ export interface Derived {
    */
   revive(tx: Transaction, commit: CommitId): Promise<Revival>
   /** Stores files (content durable and published, tree nodes written) as the tree of one datum. */
-  storeOutput(files: readonly OutputFile[], origin: Origin): Promise<DatumOutput>
+  storeOutput(files: readonly OutputFile[], origin: Origin, hold?: TreeHold): Promise<DatumOutput>
+  /**
+   * Keeps trees that no row refers to yet from being collected, from when they are made (by `storeOutput`, `union`) until `end`: call it
+   * when rows refer to what is to stay. What a process held is gone with it.
+   */
+  hold(): TreeHold
   /**
    * The tree of `commit` made of the outputs of all its datums. Paths that are in `base` with the same content and origin keep their
    * version. `conflict`: the first paths that two datums wrote, with both.
@@ -60,6 +65,7 @@ export interface Derived {
     commit: CommitId,
     outputs: readonly TreeHash[],
     base: TreeHash,
+    hold?: TreeHold,
   ): Promise<
     | { readonly kind: 'ok'; readonly root: TreeHash; readonly files: number; readonly sizeBytes: number }
     | {
@@ -92,6 +98,12 @@ export interface OpenOutput {
     readonly state: 'open' | 'sealed' | 'finished' | 'failed'
     readonly root: TreeHash
   }[]
+}
+
+/** Trees that are kept while no row refers to them. */
+export interface TreeHold {
+  pin(...roots: readonly TreeHash[]): void
+  end(): void
 }
 
 /** One file that user code left in `/pfs/out`. */

@@ -1,7 +1,10 @@
+import type { Backups } from './backups.ts'
 import type { ChangeResult, DeleteResult, FileWrite } from './changes.ts'
 import type { Content } from './content/index.ts'
 import {
   Batches,
+  BranchMerges,
+  BranchMoves,
   BranchTransactions,
   BranchUploads,
   type ChangeRequest,
@@ -20,9 +23,13 @@ import {
   getCommit,
   getRepo,
   type HistoryContext,
+  type Landing,
   listBranches,
   listCommits,
+  moveBranch,
   OpenCommits,
+  parseRevision,
+  protectBranch,
   provenanceOf,
   type RepoRoles,
   readRepos,
@@ -33,6 +40,8 @@ import {
   restoreBranch,
   Staging,
   StoredBranchSettings,
+  StoredCommitTags,
+  StoredHistory,
   StoredSharing,
   StoredVersions,
   Sweeper,
@@ -41,7 +50,10 @@ import {
   VersionTags,
   Views,
 } from './history/index.ts'
+import { type ImportPlace, StoredImports } from './imports/index.ts'
+import type { StoreMaintenance } from './maintenance/index.ts'
 import {
+  type Branch,
   type BranchAddress,
   type Commit,
   type CommitId,
@@ -52,7 +64,8 @@ import {
   type RepoName,
   type Target,
 } from './model/index.ts'
-import { createTrees, EMPTY_TREE } from './tree/index.ts'
+import type { Retention } from './retention.ts'
+import { createTrees } from './tree/index.ts'
 import type { Trees } from './trees.ts'
 import type { Versioning } from './versioning.ts'
 
@@ -69,7 +82,15 @@ export class VersioningEngine implements Versioning {
   readonly settings: StoredBranchSettings
   readonly sharing: StoredSharing
   readonly transactions: BranchTransactions
+  readonly lookingBack: StoredHistory
+  readonly moves: BranchMoves
+  readonly merges: BranchMerges
+  readonly commitTags: StoredCommitTags
   readonly roles: RepoRoles
+  readonly imports: StoredImports
+  readonly backups: Backups
+  readonly maintenance: StoreMaintenance
+  readonly retention: Retention
   readonly #context: HistoryContext
   readonly #staging: Staging
   readonly #batches: Batches
@@ -79,8 +100,18 @@ export class VersioningEngine implements Versioning {
   readonly #views: Views
   readonly #release: () => Promise<void>
 
-  constructor(context: HistoryContext, release: () => Promise<void>) {
+  constructor(
+    context: HistoryContext,
+    imports: ImportPlace,
+    backups: Backups,
+    retention: Retention,
+    maintenance: StoreMaintenance,
+    release: () => Promise<void>,
+  ) {
     this.#context = context
+    this.backups = backups
+    this.maintenance = maintenance
+    this.retention = retention
     this.#release = release
     this.content = context.content
     this.trees = createTrees(context.nodes)
@@ -98,6 +129,7 @@ export class VersioningEngine implements Versioning {
     }
     this.#staging = new Staging(context, onWritten)
     this.#views = new Views(context)
+    this.lookingBack = new StoredHistory(context, this.#views)
     this.versions = new StoredVersions({
       context,
       staging: this.#staging,
@@ -113,6 +145,20 @@ export class VersioningEngine implements Versioning {
     this.uploads = new BranchUploads(context, this.#staging, this.#batches, this)
     this.derived = new DerivedBranches(context)
     this.#sweeper = new Sweeper(context, () => this.#batches.forgetQuiet())
+    const landing: Landing = {
+      context,
+      waitForCommit: (commit) => this.waitForCommit(commit),
+      sealed: (at, branchId) => this.#open.sealed(at, branchId),
+    }
+    this.merges = new BranchMerges(landing)
+    this.moves = new BranchMoves({ landing, views: this.#views, tags: this.tags, sharing: this.sharing })
+    this.commitTags = new StoredCommitTags(context)
+    this.imports = new StoredImports({
+      ...imports,
+      context,
+      landing,
+      settle: (at) => this.#open.settle(at),
+    })
     this.transactions = new BranchTransactions(context, {
       settle: (at) => this.#open.settle(at),
       waitForCommit: (commit) => this.waitForCommit(commit),
@@ -125,8 +171,10 @@ export class VersioningEngine implements Versioning {
   async start(): Promise<void> {
     await this.tags.open()
     await this.sharing.open()
+    await this.imports.start()
     await this.#open.takeUp()
     await this.#finisher.start()
+    await this.maintenance.purges.start()
     this.#sweeper.start()
   }
 
@@ -148,8 +196,10 @@ export class VersioningEngine implements Versioning {
   async deleteRepo(name: RepoName): Promise<void> {
     const branches = await this.listBranches(name)
     await this.#context.db.write((tx) => deleteRepo(tx, name))
+    this.commitTags.changed()
     this.roles.changed()
     for (const branch of branches) this.#batches.forget({ repo: name, branch: branch.name })
+    this.#sweeper.wake()
     this.#context.signal.notify()
   }
 
@@ -181,11 +231,27 @@ export class VersioningEngine implements Versioning {
     )
     this.roles.changed()
     this.#batches.forget(at)
+    this.#sweeper.wake()
     this.#context.signal.notify()
   }
 
+  async moveBranch(...[at, to, input = {}]: Method<'moveBranch'>): ReturnType<Versioning['moveBranch']> {
+    const moved = await moveBranch(this.#context, at, to, input)
+    if (moved) this.#open.sealed(at, moved.branchId)
+    const branch = await this.getBranch(at)
+    return moved
+      ? { kind: 'moved', branch, ...(moved.left ? { left: moved.left } : {}) }
+      : { kind: 'unchanged', branch }
+  }
+
+  async protectBranch(...[at, isProtected]: Method<'protectBranch'>): Promise<Branch> {
+    const { branchId, sealed } = await protectBranch(this.#context, at, isProtected)
+    if (sealed) this.#open.sealed(at, branchId)
+    return this.getBranch(at)
+  }
+
   resolve(repo: RepoName, name: string | undefined) {
-    return resolveTarget(this.#context.db, repo, name)
+    return resolveTarget(this.#context.db, this.commitTags, repo, name)
   }
 
   describe(target: Target) {
@@ -244,9 +310,15 @@ export class VersioningEngine implements Versioning {
       attributes,
       ...(checksum ? { checksum } : {}),
     }
-    return this.#change(at, { path, entry, chunks: staged.chunks, conditions, author, ...this.#beside(write) }).catch(
-      (error: unknown) => discardRefused(this.content, staged, error),
-    )
+    return this.#change(at, {
+      path,
+      entry,
+      chunks: staged.chunks,
+      relies: staged.relies,
+      conditions,
+      author,
+      ...this.#beside(write),
+    }).catch((error: unknown) => discardRefused(this.content, staged, error))
   }
 
   copy(...[at, path, input]: Method<'copy'>): Promise<ChangeResult> {
@@ -262,7 +334,17 @@ export class VersioningEngine implements Versioning {
       ...(kept ? { checksum: kept } : {}),
       ...(parts === undefined ? {} : { parts }),
     }
-    return this.#change(at, { path, entry, chunks: [], conditions, author, ...this.#beside(input) })
+    const relies = content.kind === 'inline' ? [] : [content.sha256]
+    return this.#change(at, {
+      path,
+      entry,
+      chunks: [],
+      relies,
+      copied: true,
+      conditions,
+      author,
+      ...this.#beside(input),
+    })
   }
 
   async renamed(...[at, rename]: Method<'renamed'>): Promise<boolean> {
@@ -343,9 +425,8 @@ export class VersioningEngine implements Versioning {
     return this.waitForCommit(commit)
   }
 
-  async *diff(...[before, after, options]: Method<'diff'>): ReturnType<Versioning['diff']> {
-    const from = before === 'empty' ? EMPTY_TREE : await this.#rootOf(before)
-    yield* this.trees.diff(from, await this.#rootOf(after), options)
+  diff(...[before, after, query]: Method<'diff'>): ReturnType<Versioning['diff']> {
+    return this.lookingBack.diff(before, after, query)
   }
 
   flush(...[commits, options = {}]: Method<'flush'>) {
@@ -362,6 +443,8 @@ export class VersioningEngine implements Versioning {
 
   async close(): Promise<void> {
     this.#batches.close()
+    await this.maintenance.close()
+    await this.imports.close()
     await this.#sweeper.close()
     await this.#staging.idle()
     await this.#finisher.close()
@@ -387,14 +470,9 @@ export class VersioningEngine implements Versioning {
     return outcome!.staged
   }
 
-  async #rootOf(commit: CommitId) {
-    const { repo } = await this.findCommit(commit)
-    return this.#views.rootOf({ kind: 'commit', repo, commit })
-  }
-
   /** Of the branch that the revision names, if it names one. */
   async #settle(repo: RepoName, revision: string): Promise<void> {
-    const target = await this.resolve(repo, revision.split('^', 1)[0]!)
+    const target = await this.resolve(repo, parseRevision(revision).base)
     if (target.kind === 'branch') await this.#open.settle(target)
   }
 }

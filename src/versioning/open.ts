@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto'
-import { mkdir } from 'node:fs/promises'
+import { mkdir, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import {
   type BatchConfig,
@@ -13,10 +13,20 @@ import {
 } from '../kernel/index.ts'
 import { type FileLayer, openContent } from './content/index.ts'
 import { VersioningEngine } from './engine.ts'
-import { ChangeSignal, RepoRoles, startTreeWork } from './history/index.ts'
+import { ChangeSignal, Leases, RemovalGate, RepoRoles, startTreeWork } from './history/index.ts'
+import { storeIdentity } from './identity.ts'
+import {
+  type ReferenceSource,
+  SNAPSHOT_FOLDER,
+  StoreBackups,
+  StoredRetention,
+  StoreMaintenance,
+} from './maintenance/index.ts'
 import type { CommitId } from './model/index.ts'
-import { nodeMigrations, openNodeStore } from './tree/index.ts'
+import { endNodeSweep, nodeMigrations, openNodeStore } from './tree/index.ts'
 import type { Versioning } from './versioning.ts'
+
+const UNREACHABLE_MS = 14 * 86_400_000
 
 /** What a store is opened on. */
 export interface VersioningOptions {
@@ -35,6 +45,12 @@ export interface VersioningOptions {
   readonly onFatal: (error: Error) => void
   /** The disk as packs see it; the real one where it is left out. */
   readonly files?: FileLayer
+  /** What floors above refer to, so that it is kept. */
+  readonly holders?: readonly ReferenceSource[]
+  /** Garbage is collected by itself so long after the start, or after the last time. Left out, or 0: only when it is asked for. */
+  readonly gcEveryMs?: number
+  /** How long a commit is kept that no branch and no tag leads to any more; 14 days where it is left out. */
+  readonly unreachableMs?: number
 }
 
 /**
@@ -44,10 +60,13 @@ export interface VersioningOptions {
 export async function openVersioning(options: VersioningOptions): Promise<Versioning> {
   const { db, databaseFile, dataFolder, clock, log, onFatal } = options
   await mkdir(dataFolder, { recursive: true })
+  // Of a backup that a crash cut off: it may be as large as the databases.
+  await rm(join(dataFolder, SNAPSHOT_FOLDER), { recursive: true, force: true })
   const salt = await storeSalt(db)
   const nodesFile = join(dataFolder, 'nodes.sqlite')
   const nodesDb = await openSqlite({ file: nodesFile, log, onFatal })
   await migrate(nodesDb, [nodeMigrations])
+  await endNodeSweep(nodesDb)
   const content = await openContent({
     folder: join(dataFolder, 'packs'),
     db,
@@ -55,20 +74,51 @@ export async function openVersioning(options: VersioningOptions): Promise<Versio
     onFatal,
     ...(options.files ? { files: options.files } : {}),
   })
+  const gate = new RemovalGate()
+  const leases = new Leases()
+  const treeWork = startTreeWork({ databaseFile, nodesFile, salt }, onFatal)
+  const store = await storeIdentity(dataFolder, db, nodesDb)
   const engine = new VersioningEngine(
     {
       db,
       content,
       nodes: openNodeStore(nodesDb),
-      treeWork: startTreeWork({ databaseFile, nodesFile, salt }, onFatal),
+      treeWork,
+      treeSettings: { salt },
       clock,
       log,
       batch: options.batch,
       versioned: options.versioning !== 'unset',
       signal: new ChangeSignal(),
       roles: new RepoRoles(db),
+      leases,
+      gate,
       newCommitId: () => randomHexId() as CommitId,
     },
+    { nodesFile, salt, folder: join(dataFolder, 'imports'), onFatal },
+    new StoreBackups({ db, dataFolder, databaseFile, nodesFile, store, gate, clock }),
+    new StoredRetention({
+      db,
+      clock,
+      graceMs: options.unreachableMs ?? UNREACHABLE_MS,
+      sources: options.holders ?? [],
+    }),
+    new StoreMaintenance({
+      db,
+      databaseFile,
+      nodesFile,
+      packsFolder: join(dataFolder, 'packs'),
+      collecting: content.collecting,
+      treeWork,
+      leases,
+      gate,
+      clock,
+      log,
+      sources: options.holders ?? [],
+      unreachableMs: options.unreachableMs ?? UNREACHABLE_MS,
+      everyMs: options.gcEveryMs ?? 0,
+      onFatal,
+    }),
     () => nodesDb.close(),
   )
   await engine.start()

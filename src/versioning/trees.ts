@@ -33,9 +33,13 @@ export interface Trees {
   walk(root: TreeHash, prefix?: string): AsyncIterable<FileEntry>
   /**
    * Differences from `before` to `after` in path order; equal subtrees are not visited. Entries that differ only in version,
-   * time or origin do not count, unless `strict`.
+   * time or origin do not count, unless `strict`. `after`: only paths that come after this one.
    */
-  diff(before: TreeHash, after: TreeHash, options?: { prefix?: string; strict?: boolean }): AsyncIterable<Difference>
+  diff(
+    before: TreeHash,
+    after: TreeHash,
+    options?: { prefix?: string; after?: string; strict?: boolean },
+  ): AsyncIterable<Difference>
   /** Objects and bytes below a prefix: O(log n). Markers are counted as objects here. */
   measure(root: TreeHash, prefix?: string): Promise<{ objects: number; bytes: number }>
 }

@@ -1,14 +1,19 @@
+import type { Backups } from './backups.ts'
 import type { BranchSettings, ObjectTags, Sharing } from './beside.ts'
 import type { ChangeResult, DeleteResult, FileWrite, RenameInput, WriteConditions } from './changes.ts'
+import type { CommitTags } from './commit-tags.ts'
 import type { ContentStore } from './content-store.ts'
 import type { Derived } from './derived.ts'
 import type { FlushEvent } from './flush.ts'
+import type { Imports } from './imports.ts'
+import type { DiffQuery, DiffSide, LogQuery, LookingBack } from './looking-back.ts'
+import type { Maintenance } from './maintenance.ts'
+import type { Merges } from './merges.ts'
 import type {
   Attributes,
   BatchRules,
   Branch,
   BranchAddress,
-  BranchName,
   CannedAccess,
   Checksum,
   Commit,
@@ -26,6 +31,8 @@ import type {
   Target,
   TargetInfo,
 } from './model/index.ts'
+import type { Moves } from './moves.ts'
+import type { Retention } from './retention.ts'
 import type { Roles } from './roles.ts'
 import type { Transactions } from './transactions.ts'
 import type { Difference, ListQuery, ListResult, Trees } from './trees.ts'
@@ -34,8 +41,9 @@ import type { FileVersions } from './versions.ts'
 
 /**
  * The versioning engine. Methods throw the errors of `model/errors.ts`, StorageFull and Corrupt; what a caller chooses by is returned
- * as a tagged value. `repo@revision` takes a branch (its head: finished commits only), a commit id or unambiguous prefix of
- * 8 or more digits (the repo's own commits first), each with any number of `^` and `^N`.
+ * as a tagged value. `repo@revision` takes a branch (its head: finished commits only), a tag, a commit id or unambiguous prefix of
+ * 8 or more digits (the repo's own commits first); each with `@{time}` (the newest commit of its first-parent history that had become
+ * the head by then; `{time}` alone is of the default branch), and then any number of `^` and `^N`.
  */
 export interface Versioning {
   readonly content: ContentStore
@@ -47,7 +55,15 @@ export interface Versioning {
   readonly sharing: Sharing
   readonly settings: BranchSettings
   readonly transactions: Transactions
+  readonly lookingBack: LookingBack
+  readonly moves: Moves
+  readonly merges: Merges
+  readonly commitTags: CommitTags
   readonly roles: Roles
+  readonly backups: Backups
+  readonly maintenance: Maintenance
+  readonly retention: Retention
+  readonly imports: Imports
 
   /** `owner`: the canonical id of the user who then has that role; left out it is the root user. */
   createRepo(name: RepoName, input?: { description?: string; owner?: string }): Promise<Repo>
@@ -69,6 +85,21 @@ export interface Versioning {
   listBranches(repo?: RepoName): Promise<readonly Branch[]>
   /** Throws BranchNotEmpty unless `force`; the repo goes with its last branch. InUse if a pipeline reads or writes it. */
   deleteBranch(at: BranchAddress, input?: { force?: boolean }): Promise<void>
+  /**
+   * Points the branch at another finished commit of its repo, whatever the size. Nothing is lost: what it held, its open batch included, is
+   * the commit `left` and those before it, which stay readable by their ids until they are collected. `expect`: the commit that must be its
+   * newest. `unchanged` if it is there already. Throws BranchMoved (of `expect`), CommitNotFound, CommitUnavailable, ReadOnly.
+   */
+  moveBranch(
+    at: BranchAddress,
+    to: CommitId,
+    input?: { expect?: CommitId; author?: string },
+  ): Promise<{ kind: 'moved' | 'unchanged'; branch: Branch; left?: CommitId }>
+  /**
+   * Protected, only merges change the branch: all other writes, restore, move and deletion are refused. What its batch holds is made a
+   * commit. Throws ReadOnly for the output of a pipeline.
+   */
+  protectBranch(at: BranchAddress, isProtected: boolean): Promise<Branch>
 
   /**
    * What a bucket's last label and first part mean (`name` = branch, transaction, commit id or prefix of this or another repo). Throws
@@ -144,11 +175,8 @@ export interface Versioning {
   renamed(at: BranchAddress, rename: { token: string; from: Path; path: Path }): Promise<boolean>
 
   getCommit(repo: RepoName, id: CommitId): Promise<Commit>
-  /** Newest first by the branches' order. */
-  listCommits(
-    repo: RepoName,
-    query?: { branch?: BranchName; limit?: number; before?: CommitId },
-  ): Promise<readonly Commit[]>
+  /** One page of a log, newest first. Throws CommitNotFound if `before` is no commit of the repo (any more). */
+  listCommits(repo: RepoName, query?: LogQuery): Promise<readonly Commit[]>
   provenance(commit: CommitId): Promise<readonly Provenance[]>
   /** Everything computed from it, in topological order. */
   subvenance(commit: CommitId): Promise<readonly Provenance[]>
@@ -167,8 +195,11 @@ export interface Versioning {
 
   /** Makes the tree of `to` the head by one new commit; the open batch is sealed first. */
   restore(at: BranchAddress, to: CommitId, input?: { author?: string; message?: string }): Promise<Commit>
-  /** Between finished commits, which may be of different repos. */
-  diff(before: CommitId | 'empty', after: CommitId, options?: { prefix?: string }): AsyncIterable<Difference>
+  /**
+   * Between finished commits, which may be of different repos, and what open transactions hold now; in the order of the paths. Throws
+   * CommitNotFound, CommitUnavailable, TransactionNotFound.
+   */
+  diff(before: DiffSide, after: DiffSide, query?: DiffQuery): AsyncIterable<Difference>
 
   /**
    * Waits until everything that follows from these commits has ended; ends by itself with a verdict, also on failure and at the

@@ -13,125 +13,9 @@ import {
   VersionNotFound,
 } from './index.ts'
 import { openTestStore, putText, type TestStore } from './testing/store.ts'
+import { type Kept, Model } from './testing/versions-model.ts'
 
 const paths = ['a', 'a/b', 'b', 'é/c'].map(parsePath)
-
-/** A version as the model knows it; `body` is null for a delete marker. */
-interface Kept {
-  readonly id: string
-  readonly seq: number
-  readonly body: string | null
-}
-
-/** S3's versions of one bucket as AWS describes them, and what restoring adds: a tree becomes current again. */
-class Model {
-  readonly versions = new Map<string, Kept[]>()
-  readonly view = new Map<string, Kept>()
-  readonly hidden = new Map<string, number>()
-  seq = 0
-  /** Undefined: not enabled. */
-  enabledAt: number | undefined = 0
-  nulls: ReadonlyMap<string, Kept> | undefined
-  /** What was inherited from the commit that it was made from is older than everything of its own. */
-  readonly inherited = new Set<string>()
-
-  write(path: string, id: string, body: string | null): void {
-    const kept = { id, seq: ++this.seq, body }
-    this.versions.set(path, [...(this.versions.get(path) ?? []), kept])
-    if (body === null) this.view.delete(path)
-    else this.view.set(path, kept)
-  }
-
-  /** Of the versions that have ids, the newest first. */
-  listed(path: string): readonly Kept[] {
-    const from = this.enabledAt
-    if (from === undefined) return []
-    const shown = (kept: Kept) =>
-      !this.hidden.has(kept.id) && (this.nulls === undefined || (kept.seq > from && !this.inherited.has(kept.id)))
-    return (this.versions.get(path) ?? []).filter(shown).toReversed()
-  }
-
-  isNull(kept: Kept): boolean {
-    if (this.enabledAt === undefined) return true
-    return this.nulls !== undefined && (kept.seq <= this.enabledAt || this.inherited.has(kept.id))
-  }
-
-  latest(path: string): Kept | undefined {
-    const current = this.view.get(path)
-    if (current) return current
-    const newest = this.listed(path)[0]
-    return newest?.body === null ? newest : undefined
-  }
-
-  nullOf(path: string): Kept | undefined {
-    const current = this.view.get(path)
-    if (current && this.isNull(current)) return current
-    const old = this.nulls?.get(path)
-    return old && !this.hidden.has(old.id) ? old : undefined
-  }
-
-  all(path: string): { name: string; latest: boolean; body: string | null }[] {
-    const latest = this.latest(path)
-    const shown: Kept[] = latest ? [latest] : []
-    for (const kept of this.listed(path)) if (kept.id !== latest?.id) shown.push(kept)
-    const old = this.nullOf(path)
-    if (old && old.id !== latest?.id && !(latest && latest.body !== null && this.isNull(latest))) shown.push(old)
-    return shown.map((kept) => ({
-      name: kept.body !== null && this.isNull(kept) ? 'null' : kept.id,
-      latest: kept === latest || kept.id === latest?.id,
-      body: kept.body,
-    }))
-  }
-
-  /** Of one request: all are gone before it is decided what comes back. */
-  deleteVersions(path: string, names: readonly string[]): void {
-    if (this.enabledAt === undefined) {
-      if (names.includes('null') && this.view.has(path)) this.write(path, `gone ${this.seq}`, null)
-      return
-    }
-    const latest = this.latest(path)
-    const found = names.flatMap((name) => this.find(path, name) ?? [])
-    for (const { id } of found) if (!this.hidden.has(id)) this.hidden.set(id, this.seq + 1)
-    if (!found.some(({ id }) => id === latest?.id)) return
-    this.seq++
-    const old = this.nulls?.get(path)
-    const back = this.listed(path)[0] ?? (old && !this.hidden.has(old.id) ? old : undefined)
-    if (back && back.body !== null) this.view.set(path, back)
-    else this.view.delete(path)
-  }
-
-  find(path: string, name: string): Kept | undefined {
-    if (name === 'null') return this.nullOf(path)
-    const current = this.view.get(path)
-    if (current?.id === name && !this.isNull(current)) return current
-    return this.listed(path).find(({ id }) => id === name)
-  }
-
-  enable(): void {
-    if (this.enabledAt !== undefined) return
-    this.enabledAt = this.seq
-    if (this.seq > 0 || this.inherited.size > 0) this.nulls = new Map(this.view)
-  }
-
-  /** As a commit that ends now shows it. */
-  frozen(): Model {
-    const copy = new Model()
-    for (const [path, kept] of this.versions) copy.versions.set(path, [...kept])
-    for (const [path, kept] of this.view) copy.view.set(path, kept)
-    for (const [id, at] of this.hidden) if (at <= this.seq) copy.hidden.set(id, at)
-    copy.seq = this.seq
-    return copy
-  }
-
-  static branchOf(commit: Model, enabled: boolean): Model {
-    const branch = commit.frozen()
-    for (const kept of branch.versions.values()) for (const { id } of kept) branch.inherited.add(id)
-    for (const id of branch.hidden.keys()) branch.hidden.set(id, 0)
-    branch.seq = 0
-    if (!enabled) branch.enabledAt = undefined
-    return branch
-  }
-}
 
 const pathIndex = fc.nat(paths.length - 1)
 const operations = fc.array(
@@ -148,6 +32,15 @@ const operations = fc.array(
     },
     { weight: 2, arbitrary: fc.record({ kind: fc.constant('seal' as const) }) },
     { weight: 1, arbitrary: fc.record({ kind: fc.constant('restore' as const), commit: fc.nat(5) }) },
+    {
+      weight: 2,
+      arbitrary: fc.record({
+        kind: fc.constant('merge' as const),
+        commit: fc.nat(5),
+        side: fc.constantFrom('ours' as const, 'theirs' as const),
+      }),
+    },
+    { weight: 1, arbitrary: fc.record({ kind: fc.constant('move' as const), commit: fc.nat(5) }) },
     { weight: 1, arbitrary: fc.record({ kind: fc.constant('branch' as const), commit: fc.nat(5) }) },
     { weight: 1, arbitrary: fc.record({ kind: fc.constant('enable' as const) }) },
   ),
@@ -180,8 +73,11 @@ class Run {
   async seal(): Promise<void> {
     const { versioning } = this.store
     const newest = await versioning.seal(this.at, { force: true })
+    this.model.isOpen = false
     if (!newest) return
     await versioning.waitForCommit(newest.commit)
+    // Nothing was written since, or the branch was pointed at it.
+    if (this.commits.some(({ id }) => id === newest.commit)) return
     this.commits.push({ id: newest.commit, model: this.model.frozen() })
   }
 
@@ -218,10 +114,31 @@ class Run {
         const commit = this.commits[operation.commit % Math.max(1, this.commits.length)]
         if (!commit) return
         await versioning.restore(this.at, commit.id)
-        this.model.view.clear()
-        for (const [path, kept] of commit.model.view) this.model.view.set(path, kept)
-        this.model.seq++
-        return
+        return this.model.land(commit.model.view)
+      }
+      case 'merge': {
+        await this.seal()
+        const commit = this.commits[operation.commit % Math.max(1, this.commits.length)]
+        if (!commit) return
+        const input = { resolve: { all: operation.side }, allowUnrelated: true }
+        const merged = await versioning.merges.merge(this.at, commit.id, input)
+        if (merged.kind === 'contained') return
+        const { root } = merged.commit
+        const view = new Map<string, Kept>()
+        for await (const entry of versioning.trees.walk(root)) {
+          const kept = [this.model, commit.model].flatMap((model) => model.view.get(entry.path) ?? [])
+          view.set(entry.path, kept.find(({ id }) => id === nameOf(entry.version))!)
+        }
+        return this.model.land(view)
+      }
+      case 'move': {
+        // Where versioning was enabled later, ids begin anew with each line; that is another test's.
+        if (!this.enabled) return
+        await this.seal()
+        const commit = this.commits[operation.commit % Math.max(1, this.commits.length)]
+        if (!commit) return
+        await versioning.moveBranch(this.at, commit.id)
+        return this.model.follow(commit.model)
       }
       case 'branch': {
         const commit = this.commits[operation.commit % Math.max(1, this.commits.length)]

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, it } from 'node:test'
+import { setTimeout as sleep } from 'node:timers/promises'
 import fc from 'fast-check'
 import {
   EMPTY_TREE,
@@ -317,6 +318,8 @@ describe('versions', () => {
     await store.versioning.versions.delete(dev, [{ path: a, version: one }])
     await store.versioning.deleteBranch(dev, { force: true })
     await store.versioning.deleteRepo(images.repo)
+    // Changes go bit by bit, right after.
+    while ((await store.db.all('SELECT 1 FROM dropped_changes')).length > 0) await sleep(5)
     for (const table of ['changes', 'hidden_versions']) {
       assert.deepEqual(await store.db.all(`SELECT * FROM ${table}`), [], table)
     }

@@ -26,9 +26,27 @@ export interface KeptFacts {
   }
 }
 
+/** What was told to the client that filled the store of the second release. */
+export interface SecondFacts {
+  readonly commits: {
+    readonly first: string
+    readonly second: string
+    readonly restored: string
+    readonly transaction: string
+    readonly dev: string
+    readonly output: string
+  }
+  /** The ids of the versions of `a.txt` that are left, the oldest first, and of the one that was deleted by its id. */
+  readonly versions: readonly string[]
+  readonly hidden: string
+  readonly uploads: { readonly open: string; readonly openPart: string }
+  readonly egress: string
+  readonly user: { readonly name: string; readonly accessKeyId: string; readonly secretAccessKey: string }
+}
+
 /** A data folder, as it is kept. */
-export interface KeptFiles {
-  readonly facts: KeptFacts
+export interface KeptFiles<Facts> {
+  readonly facts: Facts
   /** By their paths, in base64. */
   readonly files: Readonly<Record<string, string>>
 }
@@ -38,9 +56,9 @@ export function textOfPart(number: number): Buffer {
 }
 
 /** Lays out a kept store in a folder. */
-export async function layOut(name: string, folder: string): Promise<KeptFacts> {
+export async function layOut<Facts = KeptFacts>(name: string, folder: string): Promise<Facts> {
   const packed = await readFile(new URL(`./${name}.json.gz`, import.meta.url))
-  const { facts, files } = JSON.parse(gunzipSync(packed).toString()) as KeptFiles
+  const { facts, files } = JSON.parse(gunzipSync(packed).toString()) as KeptFiles<Facts>
   for (const [path, content] of Object.entries(files)) {
     await mkdir(dirname(join(folder, path)), { recursive: true })
     await writeFile(join(folder, path), Buffer.from(content, 'base64'))

@@ -1,21 +1,26 @@
-import { type ChildProcess, spawn } from 'node:child_process'
-import { hash } from 'node:crypto'
+import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { gzipSync } from 'node:zlib'
-import { signRequest } from '../../src/kernel/index.ts'
+import { Client } from './client.ts'
+import { fillSecond } from './fill-second.ts'
 import { type KeptFacts, type KeptFiles, keptKey, MIB, textOfPart } from './kept-store.ts'
+
+const fillers = { 'version-1': fill, 'version-2': fillSecond } as const
 
 /**
  * Makes a store with the code of a release, and keeps it for the tests: `node test/upgrade/make-store.ts <checkout> <name>`. The server is
- * killed in the middle of its work, so what is kept is what a crash leaves behind.
+ * killed in the middle of its work, so what is kept is what a crash leaves behind. See README.md beside this file.
  */
 async function main(): Promise<void> {
   const [checkout, name] = process.argv.slice(2)
-  if (!checkout || !name) throw new Error('usage: node test/upgrade/make-store.ts <checkout> <name>')
+  if (!checkout || !(name === 'version-1' || name === 'version-2')) {
+    throw new Error('usage: node test/upgrade/make-store.ts <checkout> version-1|version-2')
+  }
+  const keptKeys = name === 'version-1' ? /^$/ : /^secrets\.key$/
   const folder = await mkdtemp(join(tmpdir(), 'sluice-keep-'))
   const server = spawn(process.execPath, [resolve(checkout, 'src/main.ts')], {
     env: {
@@ -27,6 +32,7 @@ async function main(): Promise<void> {
       SLUICE_LOG_LEVEL: 'error',
       SLUICE_BATCH_IDLE_MS: '3600000',
       SLUICE_BATCH_MAX_AGE_MS: '3600000',
+      ...(name === 'version-1' ? {} : { SLUICE_ALLOW_TARGETS: '127.0.0.1:*' }),
       SLUICE_ACCESS_KEY_ID: keptKey.accessKeyId,
       SLUICE_SECRET_ACCESS_KEY: keptKey.secretAccessKey,
     },
@@ -34,78 +40,24 @@ async function main(): Promise<void> {
   })
   try {
     const client = await Client.connect(server, folder)
-    const facts = await fill(client)
+    const facts = await fillers[name](client)
     server.kill('SIGKILL')
     await once(server, 'exit')
     const files: Record<string, string> = {}
     for (const path of await readdir(folder, { recursive: true, withFileTypes: true })) {
       const relative = join(path.parentPath, path.name).slice(folder.length + 1)
       // What belongs to the process, or is made anew.
-      if (!path.isFile() || /(^lock\.|-shm$|^server\.json$|^secrets\.key$|^scratch\/)/.test(relative)) continue
+      if (!path.isFile() || /(^lock\.|-shm$|^server\.json$|^scratch\/)/.test(relative)) continue
+      if (relative === 'secrets.key' && !keptKeys.test(relative)) continue
       files[relative] = (await readFile(join(folder, relative))).toString('base64')
     }
-    const kept: KeptFiles = { facts, files }
+    const kept: KeptFiles<unknown> = { facts, files }
     const packed = gzipSync(JSON.stringify(kept), { level: 9 })
     await writeFile(new URL(`./${name}.json.gz`, import.meta.url), packed)
     process.stdout.write(`${name}: ${packed.length} bytes, ${Object.keys(files).join(' ')}\n`)
   } finally {
     server.kill('SIGKILL')
     await rm(folder, { recursive: true, force: true })
-  }
-}
-
-class Client {
-  readonly #s3Url: string
-  readonly #apiUrl: string
-
-  constructor(urls: { s3Url: string; apiUrl: string }) {
-    this.#s3Url = urls.s3Url
-    this.#apiUrl = urls.apiUrl
-  }
-
-  static async connect(server: ChildProcess, folder: string): Promise<Client> {
-    for (let attempt = 0; attempt < 300 && server.exitCode === null; attempt++) {
-      const text = await readFile(join(folder, 'server.json'), 'utf8').catch(() => undefined)
-      if (text) return new Client(JSON.parse(text) as { s3Url: string; apiUrl: string })
-      await sleep(100)
-    }
-    throw new Error('the server did not start')
-  }
-
-  async s3(
-    method: string,
-    path: string,
-    body?: string | Buffer,
-    headers: Record<string, string> = {},
-  ): Promise<Response> {
-    return this.#send(method, this.#s3Url + path, body, headers)
-  }
-
-  async api(method: string, path: string, body?: unknown): Promise<unknown> {
-    const text = body === undefined ? undefined : JSON.stringify(body)
-    const response = await this.#send(method, this.#apiUrl + path, text, { 'content-type': 'application/json' })
-    const answer = await response.text()
-    return response.headers.get('content-type')?.startsWith('application/json') ? JSON.parse(answer) : answer
-  }
-
-  async #send(method: string, url: string, body: string | Buffer | undefined, given: Record<string, string>) {
-    const { host: _host, ...headers } = signRequest({
-      method,
-      url,
-      headers: given,
-      bodySha256: hash('sha256', body ?? '', 'hex'),
-      region: 'us-east-1',
-      service: 's3',
-      now: new Date(),
-      ...keptKey,
-    })
-    const response = await fetch(url, {
-      method,
-      headers,
-      ...(body === undefined ? {} : { body: body as string | Uint8Array<ArrayBuffer> }),
-    })
-    if (!response.ok) throw new Error(`${method} ${url}: ${response.status} ${await response.text()}`)
-    return response
   }
 }
 

@@ -1,10 +1,6 @@
-import { MAX_LIST_KEYS } from '../../kernel/index.ts'
-import type { Commit, Versioning } from '../../versioning/index.ts'
 import {
   addressField,
   branchField,
-  parseRevisionAddress,
-  type RevisionAddress,
   repoField,
   resolve,
   resolveForFlush,
@@ -13,46 +9,20 @@ import {
 } from '../addresses.ts'
 import type { Caller } from '../caller.ts'
 import type { CommitJson, FlushJson } from '../contract.ts'
-import { flag, listOf, optional, parsed, present, text, whole } from '../fields.ts'
+import { flag, listOf, optional, present, text, whole } from '../fields.ts'
 import { json, lines, type Route, route } from '../route.ts'
-import { commitWithProvenance, differenceJson, flushJson, provenanceJson } from '../views.ts'
+import { commitWithProvenance, flushJson, provenanceJson } from '../views.ts'
 
 const MAX_MESSAGE = 4096
-const DEFAULT_PAGE = 100
 /** More than anybody flushes together; it bounds the answer's first line. */
 const MAX_FLUSHED = 100
 const MAX_FLUSH_MS = 7 * 86_400_000
-/** Reads at once for a page: enough to keep the database busy, few enough to leave it to others too. */
-const READS_AT_ONCE = 16
 
 const commitParams = { repo: repoField, revision: revisionField }
 const branchParams = { repo: repoField, branch: branchField }
 const message = optional(text('What the commit is about.', MAX_MESSAGE))
 
 export const commitRoutes: readonly Route[] = [
-  route(
-    {
-      method: 'GET',
-      path: '/v1/repos/:repo/commits',
-      summary: 'Lists commits, newest first.',
-      needs: 'read',
-      params: { repo: repoField },
-      query: {
-        branch: optional(branchField),
-        limit: optional(whole(`How many at most; ${DEFAULT_PAGE} if left out.`, 1, MAX_LIST_KEYS)),
-        before: optional(revisionField),
-      },
-      answer: { kind: 'json', status: 200, shape: 'Commit', list: true },
-    },
-    async ({ params: { repo }, query: { branch, limit = DEFAULT_PAGE, before }, services: { versioning } }) => {
-      const start = before === undefined ? undefined : (await resolve(versioning, { repo, revision: before })).commit
-      await versioning.getRepo(repo)
-      const commits = await versioning.listCommits(repo, { limit, ...present({ branch, before: start }) })
-      // Commits outlive their branch; that there are none may mean that there never was one.
-      if (commits.length === 0 && branch !== undefined) await versioning.getBranch({ repo, branch })
-      return json(await withProvenance(versioning, commits))
-    },
-  ),
   route(
     {
       method: 'GET',
@@ -93,34 +63,6 @@ export const commitRoutes: readonly Route[] = [
     async ({ params, services: { versioning } }) => {
       const { commit } = await resolve(versioning, params)
       return json((await versioning.subvenance(commit)).map(provenanceJson))
-    },
-  ),
-  route(
-    {
-      method: 'GET',
-      path: '/v1/repos/:repo/commits/:revision/diff',
-      summary:
-        'What changed up to this commit; by default since its parent. What a named branch has gathered is sealed first, if one may write.',
-      needs: 'read',
-      within: 'prefix',
-      params: commitParams,
-      query: {
-        from: optional(parsed('`repo@revision` to compare with.', parseRevisionAddress)),
-        prefix: optional(text('Only paths that begin so.')),
-      },
-      answer: { kind: 'lines', shape: 'Difference' },
-    },
-    async ({ params, query: { from, prefix }, caller, services: { versioning } }) => {
-      if (from !== undefined) caller.authorize('read', from.repo, { branch: from.revision, path: prefix ?? '' })
-      // Sealing is for those who may write; others see what is finished.
-      const find = (address: RevisionAddress) =>
-        caller.may('write', address.repo) ? resolveSettled(versioning, address) : resolve(versioning, address)
-      const after = await find(params)
-      const before =
-        from === undefined
-          ? ((await versioning.getCommit(after.repo, after.commit)).parents[0] ?? 'empty')
-          : (await find(from)).commit
-      return lines(versioning.diff(before, after.commit, present({ prefix })), differenceJson)
     },
   ),
   route(
@@ -222,13 +164,4 @@ function veil(event: FlushJson, caller: Caller): FlushJson {
       return { ...event, branches }
     }
   }
-}
-
-async function withProvenance(versioning: Versioning, commits: readonly Commit[]): Promise<CommitJson[]> {
-  const shown: CommitJson[] = []
-  for (let start = 0; start < commits.length; start += READS_AT_ONCE) {
-    const some = commits.slice(start, start + READS_AT_ONCE)
-    shown.push(...(await Promise.all(some.map((commit) => commitWithProvenance(versioning, commit)))))
-  }
-  return shown
 }

@@ -1,8 +1,8 @@
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { cloudMigrations, openSecretStore } from '../../cloud/index.ts'
-import { egressMigrations, openEgress } from '../../egress/index.ts'
+import { cloudMigrations, createPlaces, openSecretStore } from '../../cloud/index.ts'
+import { egressMigrations, egressReferences, openEgress } from '../../egress/index.ts'
 import {
   accessMigrations,
   type Config,
@@ -16,7 +16,13 @@ import {
   silentLog,
   systemClock,
 } from '../../kernel/index.ts'
-import { type EgressPort, openPipelines, type Pipelines, pipelineMigrations } from '../../pipelines/index.ts'
+import {
+  type EgressPort,
+  openPipelines,
+  type Pipelines,
+  pipelineMigrations,
+  pipelineReferences,
+} from '../../pipelines/index.ts'
 import { openVersioning, type Versioning, versioningMigrations } from '../../versioning/index.ts'
 import { type Api, type ApiOptions, createApi } from '../server.ts'
 import { listen, testKey } from './requests.ts'
@@ -58,7 +64,16 @@ export async function openStack(wanted: { idleMs?: number } = {}): Promise<Stack
     throw error
   }
   const { batch } = config
-  const versioning = await openVersioning({ db, databaseFile, dataFolder: folder, batch, clock, log, onFatal })
+  const versioning = await openVersioning({
+    db,
+    databaseFile,
+    dataFolder: folder,
+    batch,
+    clock,
+    log,
+    onFatal,
+    holders: [pipelineReferences, egressReferences],
+  })
   const box = await openSecretBox(folder)
   const secrets = openSecretStore({ db, box, clock })
   const users = await openUsers({ db, box, rootKey: testKey, roles: versioning.roles, clock })
@@ -73,6 +88,7 @@ export async function openStack(wanted: { idleMs?: number } = {}): Promise<Stack
     egress,
     secrets,
     users,
+    places: createPlaces({ dataFolder: folder, secrets, hostIdentity: false, allowTargets: [], clock }),
     keys: users,
     config,
     clock,

@@ -1,24 +1,16 @@
 import { createReadStream } from 'node:fs'
-import { readdir, stat } from 'node:fs/promises'
-import { basename, join, relative, sep } from 'node:path'
+import { stat } from 'node:fs/promises'
+import { basename } from 'node:path'
 import type { Command } from 'commander'
-import type { BranchJson, DeletedJson, FileJson, FilesJson, WrittenJson } from '../../api/contract.ts'
-import { errnoOf, errorMessage } from '../../kernel/index.ts'
+import type { DeletedJson, FileJson, FilesJson, WrittenJson } from '../../api/contract.ts'
+import { contentTypeOf, errnoOf, errorMessage } from '../../kernel/index.ts'
 import { parseAddress, parseFile, parseTarget } from '../address.ts'
 import { type ApiClient, apiPath, queryString } from '../client.ts'
-import { ApiError, CliError, UsageError } from '../errors.ts'
+import { CliError, UsageError } from '../errors.ts'
 import { ago, details, humanSize } from '../format.ts'
+import { collectFolder, ensureBranch, folderPrefix, type LocalFile, statLocal } from '../local-files.ts'
 import { type JsonOption, print, printJson, printList, type Session, withJson } from '../session.ts'
-import {
-  contentTypeOf,
-  downloadTo,
-  eachAtOnce,
-  localPath,
-  progressOf,
-  saveFile,
-  sha256OfFile,
-  uploadStream,
-} from '../transfer.ts'
+import { downloadTo, eachAtOnce, localPath, progressOf, saveFile, sha256OfFile, uploadStream } from '../transfer.ts'
 
 interface PutOptions extends JsonOption {
   readonly file?: readonly string[]
@@ -30,7 +22,7 @@ interface GetOptions {
   readonly recursive?: boolean
 }
 
-export function addFileCommands(program: Command, session: Session): void {
+export function addFileCommands(program: Command, session: Session): Command {
   const file = program.command('file').description('files of a commit or branch')
   withJson(file.command('put <repo@branch[:path]>'))
     .summary('write files to a branch')
@@ -71,6 +63,7 @@ export function addFileCommands(program: Command, session: Session): void {
       print(session, details(describeFile(found, session.now())))
     },
   )
+  return file
 }
 
 function describeFile(file: FileJson, nowMs: number): [string, string][] {
@@ -89,13 +82,6 @@ function describeFile(file: FileJson, nowMs: number): [string, string][] {
 
 function fileOnBranch(repo: string, branch: string, path: string): string {
   return apiPath`/v1/repos/${repo}/branches/${branch}/file` + queryString({ path })
-}
-
-/** A file to be written: from where, to which path. */
-interface LocalFile {
-  readonly source: string
-  readonly path: string
-  readonly size: number
 }
 
 async function putFiles(session: Session, address: string, options: PutOptions): Promise<void> {
@@ -126,16 +112,6 @@ async function putFiles(session: Session, address: string, options: PutOptions):
   if (options.json) printJson(session, [...written.values()])
 }
 
-/** A branch that is not there yet is made, as a bucket would be; its repo has to be there, so that a slip of the pen makes none. */
-async function ensureBranch(api: ApiClient, repo: string, branch: string): Promise<void> {
-  try {
-    await api.get<BranchJson>(apiPath`/v1/repos/${repo}/branches/${branch}`)
-  } catch (error) {
-    if (!(error instanceof ApiError) || error.code !== 'BranchNotFound') throw error
-    await api.post(apiPath`/v1/repos/${repo}/branches`, { name: branch })
-  }
-}
-
 async function collect(
   sources: readonly string[],
   target: string | undefined,
@@ -150,36 +126,16 @@ async function collect(
       files.push(...(await collectFolder(source, folderPrefix(target))))
     } else if (info.isFile()) {
       const asNamed = single && target !== undefined && !target.endsWith('/')
-      files.push({ source, path: asNamed ? target : folderPrefix(target) + basename(source), size: info.size })
+      files.push({
+        source,
+        path: asNamed ? target : folderPrefix(target) + basename(source),
+        size: info.size,
+        mtimeMs: info.mtimeMs,
+      })
     } else throw new CliError(`${source} is neither a file nor a folder`)
   }
   if (files.length === 0) throw new CliError(`there are no files in ${sources.join(', ')}`)
   return files
-}
-
-async function collectFolder(folder: string, prefix: string): Promise<LocalFile[]> {
-  const files: LocalFile[] = []
-  for (const item of await readdir(folder, { recursive: true, withFileTypes: true })) {
-    const source = join(item.parentPath, item.name)
-    const info = item.isSymbolicLink() ? await statLocal(source) : item
-    if (!info.isFile()) continue
-    const path = prefix + relative(folder, source).split(sep).join('/')
-    files.push({ source, path, size: (await statLocal(source)).size })
-  }
-  return files.sort((a, b) => (a.path < b.path ? -1 : 1))
-}
-
-function folderPrefix(target: string | undefined): string {
-  return target === undefined || target.endsWith('/') ? (target ?? '') : `${target}/`
-}
-
-async function statLocal(path: string) {
-  try {
-    return await stat(path)
-  } catch (cause) {
-    const why = errnoOf(cause) === 'ENOENT' ? 'is not there' : `can't be read: ${errorMessage(cause)}`
-    throw new CliError(`${path} ${why}`, { cause })
-  }
 }
 
 async function getFiles(session: Session, address: string, options: GetOptions): Promise<void> {

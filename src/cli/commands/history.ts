@@ -1,25 +1,34 @@
 import type { Command } from 'commander'
-import type { CommitJson, DatumJson, DifferenceJson, FileJson, ProvenanceJson } from '../../api/contract.ts'
+import type {
+  CommitJson,
+  DatumJson,
+  DifferenceJson,
+  DiffStatJson,
+  FileJson,
+  ProvenanceJson,
+  RepoJson,
+} from '../../api/contract.ts'
 import { baseOf, isCommitId, parseAddress, parseRevision } from '../address.ts'
 import { type ApiClient, apiPath, queryString } from '../client.ts'
 import { UsageError } from '../errors.ts'
 import { details, humanSize, printable } from '../format.ts'
 import { type JsonOption, print, printJson, printList, type Session, withJson } from '../session.ts'
+import { growth, parseCount } from './commits.ts'
 
 export function addHistoryCommands(program: Command, session: Session): void {
   withJson(program.command('diff <from> [to]'))
     .summary('show what changed between two commits')
     .description(
       'Show what changed between two commits, as repo@revision; with one, since its parent. What a named branch has gathered ' +
-        'is made a commit first.',
+        'is made a commit first. FROM may be `empty`; either may be an open transaction, as repo@tx-name.branch, which alone is ' +
+        'compared with what it was opened on.',
     )
     .option('--prefix <path>', 'only paths that begin so')
-    .action(async (from: string, to: string | undefined, options: JsonOption & { prefix?: string }) => {
-      const { repo, revision } = parseRevision(to ?? from)
-      const query = queryString({ from: to === undefined ? undefined : checked(from), prefix: options.prefix })
-      const path = apiPath`/v1/repos/${repo}/commits/${revision}/diff` + query
-      await printDiff(session, options, (await session.api()).lines<DifferenceJson>('GET', path))
-    })
+    .option('--stat', 'numbers of files and bytes, folder by folder')
+    .option('--name-only', 'the paths alone')
+    .option('-n, --number <count>', 'at most so many', parseCount)
+    .option('--after <path>', 'only paths after this one')
+    .action((from: string, to: string | undefined, options: DiffOptions) => diffAction(session, from, to, options))
   withJson(program.command('restore <repo@revision>'))
     .summary('make an older commit the newest one')
     .description(
@@ -55,14 +64,55 @@ export function addHistoryCommands(program: Command, session: Session): void {
 
 /** What is an address of a commit stays as it was written. */
 function checked(address: string): string {
-  parseRevision(address)
+  if (address !== 'empty') parseRevision(address)
   return address
 }
 
 async function branchOf(api: ApiClient, repo: string, revision: string): Promise<string> {
   const base = baseOf(revision)
+  if (base === '') return (await api.get<RepoJson>(apiPath`/v1/repos/${repo}`)).defaultBranch
   if (!isCommitId(base)) return base
   return (await api.get<CommitJson>(apiPath`/v1/repos/${repo}/commits/${revision}`)).branch
+}
+
+interface DiffOptions extends JsonOption {
+  readonly prefix?: string
+  readonly stat?: boolean
+  readonly nameOnly?: boolean
+  readonly number?: number
+  readonly after?: string
+}
+
+async function diffAction(session: Session, from: string, to: string | undefined, options: DiffOptions): Promise<void> {
+  const { prefix, stat, nameOnly, number, after } = options
+  if (stat && (nameOnly || number !== undefined || after !== undefined)) {
+    throw new UsageError('--stat counts all of it: leave --name-only, -n and --after out')
+  }
+  if (nameOnly && options.json) throw new UsageError('--json has the paths already: leave --name-only out')
+  const { repo, revision } = parseRevision(to ?? from)
+  const base = { from: to === undefined ? undefined : checked(from), prefix }
+  const path = apiPath`/v1/repos/${repo}/commits/${revision}/diff`
+  const api = await session.api()
+  if (stat) {
+    return printStat(session, options, api.lines<DiffStatJson>('GET', `${path}/stat${queryString(base)}`))
+  }
+  const found = api.lines<DifferenceJson>('GET', path + queryString({ ...base, limit: number, after }))
+  if (!nameOnly) return printDiff(session, options, found)
+  for await (const difference of found) print(session, `${printable(difference.path)}\n`)
+}
+
+async function printStat(session: Session, options: JsonOption, stats: AsyncIterable<DiffStatJson>): Promise<void> {
+  const all: DiffStatJson[] = []
+  for await (const stat of stats) all.push(stat)
+  const grew = ({ added, deleted, changed }: DiffStatJson) =>
+    added.bytes - deleted.bytes + changed.bytesAfter - changed.bytesBefore
+  printList(session, options, all, [
+    ['PATH', ({ path }) => (path === null ? 'all' : path || '(files at the top)')],
+    ['ADDED', ({ added }) => `${added.files} (${humanSize(added.bytes)})`],
+    ['DELETED', ({ deleted }) => `${deleted.files} (${humanSize(deleted.bytes)})`],
+    ['CHANGED', ({ changed }) => `${changed.files}`],
+    ['SIZE', (stat) => growth(grew(stat))],
+  ])
 }
 
 const signs = { added: '+', deleted: '-', changed: '~' } as const
@@ -74,7 +124,7 @@ async function printDiff(
 ): Promise<void> {
   const all: DifferenceJson[] = []
   const counts = { added: 0, deleted: 0, changed: 0 }
-  let growth = 0
+  let grown = 0
   for await (const difference of differences) {
     if (options.json) {
       all.push(difference)
@@ -82,15 +132,14 @@ async function printDiff(
     }
     const { kind, path, before, after } = difference
     counts[kind]++
-    growth += (after?.sizeBytes ?? 0) - (before?.sizeBytes ?? 0)
+    grown += (after?.sizeBytes ?? 0) - (before?.sizeBytes ?? 0)
     const sizes = [before, after].filter((file) => file !== null).map((file) => humanSize(file.sizeBytes))
     print(session, `${signs[kind]} ${printable(path)}  ${sizes.join(' → ')}\n`)
   }
   if (options.json) return printJson(session, all)
   const { added, deleted, changed } = counts
   if (added + deleted + changed === 0) return print(session, 'nothing changed\n')
-  const size = `${growth < 0 ? '-' : '+'}${humanSize(Math.abs(growth))}`
-  print(session, `${added} added, ${deleted} deleted, ${changed} changed: ${size}\n`)
+  print(session, `${added} added, ${deleted} deleted, ${changed} changed: ${growth(grown)}\n`)
 }
 
 async function printProvenance(

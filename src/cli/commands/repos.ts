@@ -7,6 +7,8 @@ import { CliError, UsageError } from '../errors.ts'
 import { ago, details, humanSize } from '../format.ts'
 import { type JsonOption, note, print, printJson, printList, type Session, withJson } from '../session.ts'
 import { addBatchCommand, batchDetails } from './batch.ts'
+import { addBranchGraphCommands } from './branch-graph.ts'
+import { addRetentionCommand } from './retention.ts'
 
 /** Its commits are buckets with longer names than most clients take. */
 function warnOfLength(session: Session, name: string): void {
@@ -55,6 +57,7 @@ export function addRepoCommands(program: Command, session: Session): void {
       print(session, details(pairs))
     },
   )
+  addRetentionCommand(repo, session)
   repo
     .command('delete <repo>')
     .description('delete a repo with all its branches, commits and files')
@@ -92,6 +95,7 @@ export function addBranchCommands(program: Command, session: Session): void {
         ['HEAD', (item) => item.head ?? '<none>'],
         ['OPEN COMMIT', (item) => item.openCommit ?? '<none>'],
         ['CREATED', (item) => ago(item.created, session.now())],
+        ['PROTECTED', (item) => (item.protected ? 'yes' : '-')],
       ])
     },
   )
@@ -108,6 +112,7 @@ export function addBranchCommands(program: Command, session: Session): void {
           ['Head', found.head ?? '<none>'],
           ['Open commit', found.openCommit ?? '<none>'],
           ['Created', ago(found.created, session.now())],
+          ['Protected', found.protected ? 'yes: only merges change it' : 'no'],
           ['Writes', found.readOnly === null ? 'allowed' : `refused: ${found.readOnly}`],
           ...batchDetails(found),
         ]),
@@ -115,6 +120,7 @@ export function addBranchCommands(program: Command, session: Session): void {
     },
   )
   addBatchCommand(branch, session)
+  addBranchGraphCommands(branch, session)
   branch
     .command('delete <repo@branch>')
     .description('delete a branch, and the repo with its last branch')

@@ -61,11 +61,7 @@ export function openSecretStore(options: {
   readonly clock: Clock
 }): SecretStore {
   const { db, box, clock } = options
-  const find = async (name: string, on: Pick<Database, 'get'> = db): Promise<SecretRow> => {
-    const row = await on.get<SecretRow>('SELECT * FROM secret WHERE name = ?', [name])
-    if (!row) throw new SecretNotFound(name)
-    return row
-  }
+  const find = (name: string, on: Pick<Database, 'get'> = db) => findSecret(on, name)
   const rowOf = (name: string, checked: CheckedSecret, createdMs: number): SecretRow => ({
     name,
     kind: checked.kind,
@@ -123,13 +119,39 @@ export function openSecretStore(options: {
       const gone = await db.write((tx) => tx.run('DELETE FROM secret WHERE name = ?', [name]))
       if (gone === 0) throw new SecretNotFound(name)
     },
-    async open(name) {
-      const row = await find(name)
-      const secret = box.open(row.sealed, sealedWith(row.kind, name, row.identity), `secret ${name}`)
-      const info = infoOf(row)
-      return { info, credentials: credentialsOf(info, secret) }
-    },
+    open: (name) => openKeptSecret(db, box, name),
   }
+}
+
+async function findSecret(db: Pick<Database, 'get'>, name: string): Promise<SecretRow> {
+  const row = await db.get<SecretRow>('SELECT * FROM secret WHERE name = ?', [name])
+  if (!row) throw new SecretNotFound(name)
+  return row
+}
+
+/** A secret of a database that is only read. Throws SecretNotFound; Corrupt if it was sealed under another key. */
+export async function openKeptSecret(db: Pick<Database, 'get'>, box: SecretBox, name: string): Promise<OpenSecret> {
+  const row = await findSecret(db, name)
+  const secret = box.open(row.sealed, sealedWith(row.kind, name, row.identity), `secret ${name}`)
+  const info = infoOf(row)
+  return { info, credentials: credentialsOf(info, secret) }
+}
+
+/** A secret that is kept nowhere: of its parts, as they are given. Throws InvalidInput that lists what is wrong. */
+export function secretOfParts(name: string, parts: SecretParts, nowMs: number): OpenSecret {
+  const { kind, identity, sealed, endpoint, region, details } = checkSecretParts(parts)
+  const info = infoOf({
+    name,
+    kind,
+    identity,
+    sealed: Buffer.alloc(0),
+    endpoint: endpoint ?? null,
+    region: region ?? null,
+    details: JSON.stringify(details),
+    created_ms: nowMs,
+    updated_ms: nowMs,
+  })
+  return { info, credentials: credentialsOf(info, sealed) }
 }
 
 /** What is not given anew stays, except the secret part. */

@@ -3,6 +3,7 @@ import {
   type CommitId,
   type Difference,
   type FileEntry,
+  isTransactionName,
   isVersion,
   type Provenance,
   type TargetInfo,
@@ -72,14 +73,9 @@ async function describeCommit(context: Context, info: TargetInfo): Promise<unkno
 async function log(context: Context, info: TargetInfo): Promise<unknown> {
   const { repo, branch, commit, target } = info
   const limit = MAX_LOG_COMMITS
-  const commits = await context.versioning.listCommits(repo, { branch, limit })
-  if (target.kind === 'branch') return commits.map(commitJson)
   // Of a commit's bucket: the log as it was then.
-  const from = commits.findIndex(({ id }) => id === commit)
-  if (from >= 0) return commits.slice(from).map(commitJson)
-  const own = await context.versioning.getCommit(repo, knownCommit(info))
-  const before = await context.versioning.listCommits(repo, { branch, limit: limit - 1, before: own.id })
-  return [own, ...before].map(commitJson)
+  const of = target.kind === 'branch' ? { branch } : { from: commit ?? knownCommit(info) }
+  return (await context.versioning.listCommits(repo, { ...of, limit })).map(commitJson)
 }
 
 async function commitProvenance(context: Context, info: TargetInfo): Promise<unknown> {
@@ -112,19 +108,22 @@ async function fileProvenance(context: Context, entry: FileEntry, info: TargetIn
 }
 
 async function diffToParent(context: Context, info: TargetInfo): Promise<unknown> {
-  const { versioning } = context
-  const after = await finishedCommit(context, info)
-  const [parent] = after.parents
-  const differences: unknown[] = []
-  let truncated = false
-  for await (const difference of versioning.diff(parent ?? 'empty', after.id)) {
-    if (differences.length === MAX_DIFFERENCES) {
-      truncated = true
-      break
-    }
-    differences.push(differenceJson(difference))
+  const { lookingBack } = context.versioning
+  const { repo, branch } = info
+  const isTransaction = info.target.kind === 'branch' && isTransactionName(branch)
+  const after = isTransaction ? { transaction: { repo, branch } } : (await finishedCommit(context, info)).id
+  const before = await lookingBack.baseOf(after)
+  const found: unknown[] = []
+  for await (const difference of context.versioning.diff(before, after, { limit: MAX_DIFFERENCES + 1 })) {
+    found.push(differenceJson(difference))
   }
-  return { repo: info.repo, before: parent ?? null, after: after.id, differences, truncated }
+  return {
+    repo,
+    before: before === 'empty' ? null : before,
+    after: isTransaction ? info.commit : after,
+    differences: found.slice(0, MAX_DIFFERENCES),
+    truncated: found.length > MAX_DIFFERENCES,
+  }
 }
 
 /** A diff is between finished commits: of a branch it is that of its head. */

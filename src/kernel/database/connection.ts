@@ -1,9 +1,20 @@
 import sqlite3 from 'sqlite3'
-import { Corrupt, StorageFull } from '../errors.ts'
+import { Corrupt, errnoOf, StorageFull } from '../errors.ts'
+import { type FaultPoint, faultPoint } from '../fault-points.ts'
 import type { SqlValue } from './queries.ts'
 
 /** Statements kept prepared on one connection. Texts with IN lists of many lengths would otherwise grow without end. */
 const MAX_PREPARED = 256
+
+/** SQLite's online backup as the driver has it; its types leave it out. */
+interface BackupSource {
+  backup(file: string, done: (error: Error | null) => void): OnlineBackup
+}
+interface OnlineBackup {
+  readonly completed: boolean
+  step(pages: number, done: (error: Error | null) => void): void
+  finish(done: (error: Error | null) => void): void
+}
 
 export interface ConnectionOptions {
   readonly file: string
@@ -60,6 +71,26 @@ export class Connection {
     })
   }
 
+  async commit(): Promise<void> {
+    await this.#call((done) => done(failing('sql.commit')))
+    await this.run('COMMIT')
+    faultPoint('sql.committed')
+  }
+
+  /** Copies the database into a file that is not there; `drive` calls `step` with a number of pages until it says that all are copied. */
+  async copyTo(file: string, drive: (step: (pages: number) => Promise<boolean>) => Promise<void>): Promise<void> {
+    const backup = await this.#call<OnlineBackup>((done) => {
+      const begun = (this.#db as unknown as BackupSource).backup(file, (error: Error | null) => done(error, begun))
+    })
+    try {
+      await drive((pages) =>
+        this.#call<boolean>((done) => backup.step(pages, (error) => done(error, backup.completed))),
+      )
+    } finally {
+      await this.#call((done) => backup.finish((error) => done(error)))
+    }
+  }
+
   async close(): Promise<void> {
     for (const statement of this.#prepared.values()) statement.finalize()
     this.#prepared.clear()
@@ -99,6 +130,17 @@ export class Connection {
         reject(translated)
       })
     })
+  }
+}
+
+/** As SQLite says it. */
+function failing(point: FaultPoint): Error | null {
+  try {
+    faultPoint(point)
+    return null
+  } catch (error) {
+    const code = errnoOf(error) === 'ENOSPC' ? 'SQLITE_FULL' : 'SQLITE_IOERR'
+    return Object.assign(new Error(code, { cause: error }), { code })
   }
 }
 

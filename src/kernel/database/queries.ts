@@ -1,4 +1,5 @@
 import type { Kysely } from 'kysely'
+import type { PageReport } from './page-guard.ts'
 
 /** What a statement binds and returns. Blobs are Buffers, integers are JS numbers (below 2^53), booleans are 0 and 1. */
 export type SqlValue = string | number | bigint | Buffer | null
@@ -39,6 +40,8 @@ export interface Database extends Queries {
   write<Result>(work: (tx: Transaction) => Promise<Result>): Promise<Result>
   /** Several reads of one consistent state. */
   snapshot<Result>(work: (queries: Queries) => Promise<Result>): Promise<Result>
+  /** Compares the pages of its file with their sums, while it is used; undefined where it has none. */
+  checkPages(): Promise<PageReport | undefined>
   close(): Promise<void>
 }
 

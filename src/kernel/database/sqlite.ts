@@ -1,8 +1,10 @@
+import { existsSync } from 'node:fs'
 import type { Kysely } from 'kysely'
-import { StoreLocked } from '../errors.ts'
+import { errnoOf, errorMessage, StorageFull, StoreLocked } from '../errors.ts'
 import type { Log } from '../log.ts'
 import { Connection } from './connection.ts'
 import { kyselyOver } from './dialect.ts'
+import { PageGuard, type PageReport, sumsFileOf } from './page-guard.ts'
 import type { Database, Queries, SqlValue, Transaction } from './queries.ts'
 
 /** Readers beside the writer. Two cores serve requests; more connections only hold more page cache. */
@@ -15,16 +17,33 @@ export interface SqliteOptions {
   readonly log: Log
   /** Called when the disk failed under the database (EIO): the process must stop, never guess. */
   readonly onFatal?: (error: Error) => void
+  /**
+   * Keeps sums of its pages beside it, and refuses (Corrupt) what is not what was written. One process, and in it one call, opens a
+   * database so; others of the same process may have it open as well. `tolerant`: not refused for its pages, so that they can be looked at.
+   */
+  readonly guarded?: boolean | 'tolerant'
 }
 
 /**
  * Opens an embedded database: WAL, `synchronous=FULL`, one connection that writes and a few that only read. Throws StorageFull, Corrupt.
  */
 export async function openSqlite(options: SqliteOptions): Promise<Database> {
-  const { file, onFatal } = options
+  const { file, log } = options
+  const guard = options.guarded ? await PageGuard.open(file, log, options.guarded === 'tolerant') : undefined
+  try {
+    return await openConnections(options, guard)
+  } catch (error) {
+    await guard?.close()
+    throw error
+  }
+}
+
+async function openConnections({ file, log, onFatal }: SqliteOptions, guard: PageGuard | undefined): Promise<Database> {
+  // Pages that have sums are written back by who keeps the sums, and by nobody else.
+  const autocheckpoint = guard || existsSync(sumsFileOf(file)) ? 0 : 4000
   const writer = await Connection.open({ file, onFatal })
   await writer.exec(
-    'PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON; PRAGMA cache_size=-32768; PRAGMA temp_store=MEMORY; PRAGMA wal_autocheckpoint=4000',
+    `PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON; PRAGMA cache_size=-32768; PRAGMA temp_store=MEMORY; PRAGMA wal_autocheckpoint=${autocheckpoint}`,
   )
   const readers: Connection[] = []
   for (let i = 0; i < READERS; i++) {
@@ -34,7 +53,23 @@ export async function openSqlite(options: SqliteOptions): Promise<Database> {
   }
   const snapshots = await Connection.open({ file, onFatal })
   await snapshots.exec('PRAGMA query_only=ON; PRAGMA cache_size=-8192; PRAGMA temp_store=MEMORY')
-  return new SqliteDatabase(writer, readers, snapshots)
+  if (!guard) return new SqliteDatabase({ writer, readers, snapshots, log, onFatal })
+  if (guard.unknown) {
+    await writer.exec('PRAGMA wal_checkpoint(TRUNCATE)')
+    await guard.adopt()
+  }
+  const checkpoints = await Connection.open({ file, onFatal })
+  await checkpoints.exec('PRAGMA wal_autocheckpoint=0; PRAGMA synchronous=FULL; PRAGMA cache_size=-256')
+  return new SqliteDatabase({ writer, readers, snapshots, log, onFatal, guarded: { guard, checkpoints } })
+}
+
+interface Parts {
+  readonly writer: Connection
+  readonly readers: readonly Connection[]
+  readonly snapshots: Connection
+  readonly log: Log
+  readonly onFatal: ((error: Error) => void) | undefined
+  readonly guarded?: { readonly guard: PageGuard; readonly checkpoints: Connection }
 }
 
 class SqliteDatabase implements Database {
@@ -49,8 +84,15 @@ class SqliteDatabase implements Database {
   readonly #snapshotSide: Queries
   /** Odd while a transaction is being committed: some readers may see it already and others not yet. */
   #commits = 0
+  readonly #log: Log
+  readonly #onFatal: ((error: Error) => void) | undefined
+  readonly #guarded: Parts['guarded']
+  #checkpointDue = false
 
-  constructor(writer: Connection, readers: readonly Connection[], snapshots: Connection) {
+  constructor({ writer, readers, snapshots, log, onFatal, guarded }: Parts) {
+    this.#log = log
+    this.#onFatal = onFatal
+    this.#guarded = guarded
     this.#writer = writer
     this.#readers = readers
     this.#snapshots = snapshots
@@ -82,7 +124,16 @@ class SqliteDatabase implements Database {
   write<Result>(work: (tx: Transaction) => Promise<Result>): Promise<Result> {
     return this.#writeLane.enter(async () => {
       const after: (() => void)[] = []
-      const tx: Transaction = { ...this.#writeSide, afterCommit: (callback) => after.push(callback) }
+      let rows = 0
+      const tx: Transaction = {
+        ...this.#writeSide,
+        run: async (sql, params) => {
+          const changed = await this.#writer.run(sql, params)
+          rows += changed
+          return changed
+        },
+        afterCommit: (callback) => after.push(callback),
+      }
       await this.#writer.run('BEGIN IMMEDIATE')
       let result: Result
       try {
@@ -93,6 +144,7 @@ class SqliteDatabase implements Database {
         throw error
       }
       for (const callback of after) callback()
+      this.#noteCommit(rows)
       return result
     })
   }
@@ -111,15 +163,70 @@ class SqliteDatabase implements Database {
   async close(): Promise<void> {
     await this.#writeLane.enter(async () => {})
     await this.#snapshotLane.enter(async () => {})
+    const { guard, checkpoints } = this.#guarded ?? {}
+    try {
+      if (guard) await this.#writeBack()
+    } catch (error) {
+      // Closing writes the log back in any case: without their sums, pages would be taken for damaged.
+      this.#log.warn({ reason: errorMessage(error) }, 'the sums of the database could not be kept')
+      guard?.forget()
+    }
     for (const reader of this.#readers) await reader.close()
     await this.#snapshots.close()
+    await checkpoints?.close()
     await this.#writer.close()
+    await guard?.close()
+  }
+
+  async checkPages(): Promise<PageReport | undefined> {
+    return this.#guarded?.guard.check((work) => this.#frozen(work))
+  }
+
+  /** After a commit; nobody waits for it. */
+  #noteCommit(rows: number): void {
+    this.#guarded?.guard
+      .committed(rows)
+      .then(async (due) => {
+        if (!due || this.#checkpointDue) return
+        this.#checkpointDue = true
+        await this.#writeBack().finally(() => {
+          this.#checkpointDue = false
+        })
+      })
+      .catch((error: unknown) => {
+        // Without room the log goes on growing, and it is tried again.
+        const full = error instanceof StorageFull || errnoOf(error) === 'ENOSPC' || errnoOf(error) === 'EDQUOT'
+        this.#log[full ? 'warn' : 'error']({ err: error }, 'the log of the database could not be written back')
+        if (errnoOf(error) === 'EIO') this.#onFatal?.(error as Error)
+      })
+  }
+
+  /** Writes the log back into the database, the sums of its pages first. */
+  #writeBack(): Promise<void> {
+    return this.#frozen(async () => {
+      const { guard, checkpoints } = this.#guarded!
+      await guard.checkpoint(async () => {
+        await checkpoints.all('PRAGMA wal_checkpoint(PASSIVE)')
+      })
+    })
+  }
+
+  /** While nobody writes, in this thread or another. */
+  #frozen<Result>(work: () => Promise<Result>): Promise<Result> {
+    return this.#writeLane.enter(async () => {
+      await this.#writer.run('BEGIN IMMEDIATE')
+      try {
+        return await work()
+      } finally {
+        await this.#rollback()
+      }
+    })
   }
 
   async #commit(): Promise<void> {
     this.#commits++
     try {
-      await this.#writer.run('COMMIT')
+      await this.#writer.commit()
     } finally {
       this.#commits++
     }

@@ -5,11 +5,7 @@
  * one before it, so large inputs are taken as four stretches side by side, which are joined at the end.
  */
 
-/** The part of the standard global that is used; neither the ES nor the Node types declare it. */
-declare const WebAssembly: {
-  readonly Module: new (bytes: Uint8Array) => object
-  readonly Instance: new (module: object) => { readonly exports: Readonly<Record<string, unknown>> }
-}
+import { codeBytes, i32, i64, nameBytes, op, section, startModule, WASM_HEADER, WASM_PAGE_BYTES } from './wasm.ts'
 
 const POLYNOMIAL = 0x9a6c9329ac4bc9b5n // the same, bits reversed
 const ALL_ONES = 0xffff_ffff_ffff_ffffn
@@ -21,7 +17,6 @@ const INPUT_AT = 2 * SLICES * TABLE_BYTES
 const STRETCH_BYTES = 16_384
 /** What is copied into the module's memory at a time. */
 const INPUT_BYTES = 4 * STRETCH_BYTES
-const WASM_PAGE_BYTES = 65_536
 const PAGES = Math.ceil((INPUT_AT + INPUT_BYTES) / WASM_PAGE_BYTES)
 
 type Step = (address: number, length: number, crc: bigint) => bigint
@@ -41,49 +36,11 @@ function fillTables(memory: BigUint64Array): void {
   }
 }
 
-/** The instructions used, by their names in the WebAssembly core specification, chapter 5.4. */
-const op = {
-  block: [0x02, 0x40],
-  loop: [0x03, 0x40],
-  branchIf: (depth: number) => [0x0d, depth],
-  branch: (depth: number) => [0x0c, depth],
-  end: [0x0b],
-  getLocal: (index: number) => [0x20, index],
-  setLocal: (index: number) => [0x21, index],
-  i32const: (value: number) => [0x41, ...signedLeb(value)],
-  i64const: (value: number) => [0x42, ...signedLeb(value)],
-  i64load: (offset: number) => [0x29, 3, ...leb(offset)],
-  i64load8u: [0x31, 0, 0],
-  i32lessUnsigned: [0x49],
-  i32equalsZero: [0x45],
-  i32add: [0x6a],
-  i32subtract: [0x6b],
-  i32and: [0x71],
-  i32shiftLeft: [0x74],
-  i32wrapI64: [0xa7],
-  i64shiftRightUnsigned: [0x88],
-  i64xor: [0x85],
-} as const
-
-function leb(value: number): number[] {
-  return value < 0x80 ? [value] : [(value & 0x7f) | 0x80, ...leb(value >>> 7)]
-}
-
-function signedLeb(value: number): number[] {
-  return value < 0x40 ? [value] : [(value & 0x7f) | 0x80, ...signedLeb(value >> 7)]
-}
-
-function section(id: number, content: readonly number[]): number[] {
-  return [id, ...leb(content.length), ...content]
-}
-
 const ADDRESS = 0
 const LENGTH = 1
 const CRC = 2
 /** Of the stretches behind the first. */
 const OTHER_CRCS = [3, 4, 5] as const
-const i32 = 0x7f
-const i64 = 0x7e
 
 /** Pushes table[slice][byte number `byte` of a local CRC]. */
 function lookUp(slice: number, byte: number, crc = CRC): number[] {
@@ -119,9 +76,8 @@ function eightBytesInto(crc: number, offset = 0): number[] {
   ]
 }
 
-const whileLoop = (body: readonly number[]) => [...op.block, ...op.loop, ...body, ...op.end, ...op.end]
 const whileEight = (body: readonly number[]) =>
-  whileLoop([
+  op.whileLoop([
     ...[...op.getLocal(LENGTH), ...op.i32const(SLICES), ...op.i32lessUnsigned, ...op.branchIf(1)],
     ...body,
     ...[...advance(SLICES), ...op.branch(0)],
@@ -137,7 +93,7 @@ function functionBody(): number[] {
     ...[...advance(1), ...op.branch(0)],
   ]
   const noLocals = 0
-  return [noLocals, ...whileEight(eightBytesInto(CRC)), ...whileLoop(oneByte), ...op.getLocal(CRC), ...op.end]
+  return [noLocals, ...whileEight(eightBytesInto(CRC)), ...op.whileLoop(oneByte), ...op.getLocal(CRC), ...op.end]
 }
 
 /** crc4(address, length of a stretch, crc): four stretches at once. A CRC is linear, so those behind the first begin with 0. */
@@ -155,15 +111,13 @@ function fourStretchesBody(): number[] {
 }
 
 function moduleBytes(): Uint8Array<ArrayBuffer> {
-  const name = (text: string) => [text.length, ...Buffer.from(text)]
-  const bodies = [functionBody(), fourStretchesBody()].map((body) => [...leb(body.length), ...body])
   return Uint8Array.from([
-    ...[0x00, 0x61, 0x73, 0x6d, 1, 0, 0, 0],
+    ...WASM_HEADER,
     ...section(1, [1, 0x60, 3, i32, i32, i64, 1, i64]),
     ...section(3, [2, 0, 0]),
     ...section(5, [1, 0, PAGES]),
-    ...section(7, [3, ...name('memory'), 2, 0, ...name('crc'), 0, 0, ...name('crc4'), 0, 1]),
-    ...section(10, [bodies.length, ...bodies.flat()]),
+    ...section(7, [3, ...nameBytes('memory'), 2, 0, ...nameBytes('crc'), 0, 0, ...nameBytes('crc4'), 0, 1]),
+    ...section(10, codeBytes([functionBody(), fourStretchesBody()])),
   ])
 }
 
@@ -177,8 +131,8 @@ let instance: Engine | undefined
 
 function engine(): Engine {
   if (instance) return instance
-  const { memory, crc, crc4 } = new WebAssembly.Instance(new WebAssembly.Module(moduleBytes())).exports
-  const { buffer } = memory as { readonly buffer: ArrayBuffer }
+  const { memory, crc, crc4 } = startModule(moduleBytes())
+  const { buffer } = memory
   const step = crc as unknown as Step
   fillTables(new BigUint64Array(buffer, 0, SLICES * 256))
   // The input is all zeros yet.

@@ -1,6 +1,5 @@
 import { createHash, hash } from 'node:crypto'
-import { crc32 } from 'node:zlib'
-import { crc32c } from '@node-rs/crc32'
+import { crc32, crc32c } from '@node-rs/crc32'
 import { crc64nvme } from './crc64.ts'
 
 /** The digests that S3 knows, by one name each. CRCs come out as big-endian bytes, as S3 shows them. */
@@ -62,6 +61,20 @@ function digestOne(name: DigestName, bytes: Buffer): Buffer {
     default:
       return hash(name, bytes, 'buffer')
   }
+}
+
+/** Digests of bytes that lie in several places, one after the other. */
+export function digestAll(
+  names: readonly DigestName[],
+  segments: readonly Buffer[],
+): readonly (readonly [DigestName, Buffer])[] {
+  const [first] = segments
+  if (first && segments.length === 1) return names.map((name) => [name, digestOne(name, first)] as const)
+  return names.map((name) => {
+    const hasher = createHasher(name)
+    for (const segment of segments) hasher.update(segment)
+    return [name, hasher.digest()] as const
+  })
 }
 
 /** Digests of a whole small body, at once and in this thread: 1 KiB takes about 2 µs each. */

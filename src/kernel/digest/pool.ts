@@ -1,4 +1,5 @@
 import { Worker } from 'node:worker_threads'
+import type { CutRule } from './gear.ts'
 import type { DigestName } from './hashers.ts'
 import type { LaneReply, LaneRequest } from './protocol.ts'
 
@@ -28,6 +29,9 @@ const costPerByte: Readonly<Record<DigestName, number>> = {
   crc32c: 0.5,
 }
 
+/** Half of the bytes are looked at. */
+const CUT_COST_PER_BYTE = 0.5
+
 function costOf(names: readonly DigestName[], bytes: number): number {
   return names.reduce((sum, name) => sum + costPerByte[name] * bytes, 0)
 }
@@ -38,6 +42,7 @@ interface OpenLane {
   waiting: number[]
   resolve?: (digests: readonly (readonly [DigestName, Uint8Array])[]) => void
   reject?: (error: Error) => void
+  onCut?: (bytes: number | undefined) => void
 }
 
 interface Member {
@@ -70,6 +75,11 @@ function onReply(member: Member, reply: LaneReply): void {
     // Work of a lane is done in order.
     member.waiting -= lane.waiting.shift() ?? 0
     lane.events.done(reply.slot)
+    return
+  }
+  if (reply.op === 'cut') {
+    if (reply.bytes === undefined) endLane(member, reply.lane)
+    lane.onCut?.(reply.bytes)
     return
   }
   endLane(member, reply.lane)
@@ -146,33 +156,72 @@ function openLane(
   }
 }
 
+/** Bytes that the workers see where they are. They must stay as they are until the work on them is done. */
+export type SharedBytes = Buffer<SharedArrayBuffer>
+
 /**
- * Digests of bytes that stand in shared memory, off the main thread and without copying them; they must stay as they are until it
- * resolves. Messages cost some 50 µs: worth it from about 128 KiB.
+ * Digests of bytes that stand in shared memory, in one place or several, off the main thread and without copying them. Messages cost
+ * some 50 µs: worth it from about 128 KiB.
  */
 export function digestShared<Name extends DigestName>(
   names: readonly Name[],
-  bytes: Buffer<SharedArrayBuffer>,
+  segments: readonly SharedBytes[],
 ): Promise<Record<Name, Buffer>> {
+  return once(names, segments).digests
+}
+
+/** A chunk that was found, and its digests, which come a little later. */
+export interface SharedCut<Name extends DigestName> {
+  readonly bytes: number
+  readonly digests: Promise<Record<Name, Buffer>>
+}
+
+/**
+ * Looks for the end of the chunk that begins where the segments begin (see `findCut`), and digests the chunk, off the main
+ * thread. Undefined if it does not end in what is there yet.
+ */
+export function cutShared<Name extends DigestName>(
+  names: readonly Name[],
+  segments: readonly SharedBytes[],
+  rule: CutRule,
+  { scanned = 0, last = false }: { readonly scanned?: number; readonly last?: boolean } = {},
+): Promise<SharedCut<Name> | undefined> {
+  const { open, digests } = once(names, segments, { rule, scanned, last })
+  return new Promise((resolve, reject) => {
+    open.onCut = (bytes) => resolve(bytes === undefined ? undefined : { bytes, digests })
+    // Also when it fails after the cut: then whoever has the cut has these as well.
+    digests.catch(reject)
+  })
+}
+
+function once<Name extends DigestName>(
+  names: readonly Name[],
+  segments: readonly SharedBytes[],
+  cut?: { readonly rule: CutRule; readonly scanned: number; readonly last: boolean },
+): { readonly open: OpenLane; readonly digests: Promise<Record<Name, Buffer>> } {
   const member = leastBusy()
   const lane = nextLane++
-  return new Promise((resolve, reject) => {
-    const open: OpenLane = {
-      events: { done: () => {}, failed: () => {} },
-      waiting: [],
-      resolve: (digests) => {
-        const result = {} as Record<Name, Buffer>
-        for (const [name, digest] of digests) result[name as Name] = Buffer.from(digest)
-        resolve(result)
-      },
-      reject,
+  const open: OpenLane = { events: { done: () => {}, failed: () => {} }, waiting: [] }
+  const digests = new Promise<Record<Name, Buffer>>((resolve, reject) => {
+    open.reject = reject
+    open.resolve = (found) => {
+      const result = {} as Record<Name, Buffer>
+      for (const [name, digest] of found) result[name as Name] = Buffer.from(digest)
+      resolve(result)
     }
-    member.lanes.set(lane, open)
-    wait(member, open, costOf(names, bytes.length))
-    member.worker.ref()
-    const { buffer: memory, byteOffset: offset, length } = bytes
-    member.worker.postMessage({ op: 'once', lane, names, memory, offset, length } satisfies LaneRequest)
   })
+  member.lanes.set(lane, open)
+  const bytes = segments.reduce((sum, segment) => sum + segment.length, 0)
+  wait(member, open, costOf(names, bytes) + (cut ? CUT_COST_PER_BYTE * bytes : 0))
+  member.worker.ref()
+  member.worker.postMessage({
+    op: 'once',
+    lane,
+    names,
+    segments: segments.map(({ buffer, byteOffset, length }) => ({ memory: buffer, offset: byteOffset, length })),
+    ...(cut && { cut }),
+  } satisfies LaneRequest)
+  return { open, digests }
 }
 
 function wait(member: Member, lane: OpenLane, cost: number): void {

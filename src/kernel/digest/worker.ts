@@ -1,5 +1,6 @@
 import { parentPort } from 'node:worker_threads'
-import { createHasher, type DigestName, digestOnce, type Hasher } from './hashers.ts'
+import { findCut, upTo } from './gear.ts'
+import { createHasher, type DigestName, digestAll, type Hasher } from './hashers.ts'
 import type { LaneReply, LaneRequest } from './protocol.ts'
 
 interface Lane {
@@ -11,6 +12,18 @@ interface Lane {
 const lanes = new Map<number, Lane>()
 const reply = (message: LaneReply) => parentPort?.postMessage(message)
 
+function once({ lane, names, segments, cut }: Extract<LaneRequest, { op: 'once' }>): void {
+  let bytes = segments.map(({ memory, offset, length }) => Buffer.from(memory, offset, length))
+  if (cut) {
+    const end = findCut(bytes, cut.rule, cut)
+    // Said before it is hashed: what follows can be cut meanwhile.
+    reply({ op: 'cut', lane, bytes: end })
+    if (end === undefined) return
+    bytes = upTo(bytes, end)
+  }
+  reply({ op: 'digested', lane, digests: digestAll(names, bytes) })
+}
+
 function onRequest(request: LaneRequest): void {
   if (request.op === 'open') {
     const hashers = request.names.map((name) => [name, createHasher(name)] as const)
@@ -18,8 +31,7 @@ function onRequest(request: LaneRequest): void {
     return
   }
   if (request.op === 'once') {
-    const digests = digestOnce(request.names, Buffer.from(request.memory, request.offset, request.length))
-    reply({ op: 'digested', lane: request.lane, digests: request.names.map((name) => [name, digests[name]] as const) })
+    once(request)
     return
   }
   const lane = lanes.get(request.lane)

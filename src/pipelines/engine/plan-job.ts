@@ -58,21 +58,35 @@ export async function explain(
   if (!before?.settings) return all('the first job of the pipeline')
   if (before.settings.code !== input.settings.code) return all('code changed')
   if (before.settings.spec !== input.settings.spec) return all('spec changed')
+  const inputs = await keptInputs(context.db, before.inputs)
   const whys: string[] = []
   for (const datum of input.datums) {
     whys.push(
-      whys.length < MAX_EXPLAINED
-        ? await explainDatum(context.trees, before.inputs, datum)
-        : 'an input is new or changed',
+      whys.length < MAX_EXPLAINED ? await explainDatum(context.trees, inputs, datum) : 'an input is new or changed',
     )
   }
   return whys
 }
 
+/** With the trees that their commits have by now; those whose commits are not kept any more have none. */
+async function keptInputs(db: Queries, inputs: readonly JobInput[]): Promise<readonly JobInput[]> {
+  const rows = await db.all<{ id: string; root: TreeHash }>(
+    'SELECT c.id, c.root FROM json_each(?) AS wanted CROSS JOIN commits AS c ON c.id = wanted.value',
+    [JSON.stringify(inputs.map(({ commit }) => commit))],
+  )
+  const roots = new Map(rows.map(({ id, root }) => [id, root]))
+  return inputs.map(({ root: _root, ...input }) => {
+    const root = roots.get(input.commit)
+    return root === undefined ? input : { ...input, root }
+  })
+}
+
 async function explainDatum(trees: Trees, before: readonly JobInput[], datum: Datum): Promise<string> {
   for (const input of datum.inputs) {
-    const root = before.find(({ repo, branch }) => repo === input.repo && branch === input.branch)?.root
-    if (root === undefined) return `input ${input.name} is new`
+    const old = before.find(({ repo, branch }) => repo === input.repo && branch === input.branch)
+    if (old === undefined) return `input ${input.name} is new`
+    const { root } = old
+    if (root === undefined) return `input ${input.name}: the commit before is not kept any more`
     const why = await explainFiles(trees, root, input)
     if (why) return why
   }

@@ -2,7 +2,7 @@ import { chmod, mkdir, readdir, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { errnoOf, errorMessage } from '../../kernel/index.ts'
-import type { CommitId, DatumOutput, Origin, OutputFile } from '../../versioning/index.ts'
+import type { CommitId, DatumOutput, Origin, OutputFile, TreeHold } from '../../versioning/index.ts'
 import { type Code, isUnchanged } from '../code/index.ts'
 import type { LogWriter } from '../logs/index.ts'
 import { environmentName, type Spec } from '../spec/index.ts'
@@ -31,6 +31,8 @@ export interface DatumJob {
   readonly shared: SharedFiles | undefined
   /** Ends everything. */
   readonly signal: AbortSignal
+  /** Keeps what the datums wrote until the job has ended. */
+  readonly hold: TreeHold
   onAttempt(datum: string, attempt: number, startedMs: number): void
 }
 
@@ -96,7 +98,7 @@ async function process(
   const run = await runCommand(context, job, planned, { ...attempt, cmd, stdin })
   if (run.failure === undefined) {
     const files = await collectOutput(attempt.folder, context.runner.pfsRoot(attempt.folder))
-    const output = await storeFiles(context, files, { job: job.id, datum: planned.datum.id })
+    const output = await storeFiles(context, job, files, { job: job.id, datum: planned.datum.id })
     // Code that was replaced under its own run may not stand for what it is said to be.
     const reusable = await isUnchanged(job.code)
     const result = { ...output, job: job.id, fingerprint: planned.fingerprint, reusable }
@@ -115,9 +117,14 @@ async function process(
   throw new DatumFailure(run.failure, { ...(run.exitCode !== undefined && { exitCode: run.exitCode }) })
 }
 
-async function storeFiles(context: EngineContext, files: readonly OutputFile[], origin: Origin): Promise<DatumOutput> {
+async function storeFiles(
+  context: EngineContext,
+  { hold }: DatumJob,
+  files: readonly OutputFile[],
+  origin: Origin,
+): Promise<DatumOutput> {
   try {
-    return await context.versioning.derived.storeOutput(files, origin)
+    return await context.versioning.derived.storeOutput(files, origin, hold)
   } catch (error) {
     if (errnoOf(error) !== 'EACCES') throw error
     const path = files.find(({ diskPath }) => errorMessage(error).includes(diskPath))?.path

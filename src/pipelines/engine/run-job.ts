@@ -1,6 +1,6 @@
 import { join } from 'node:path'
 import { Corrupt, errorMessage, InvalidInput, type Transaction } from '../../kernel/index.ts'
-import { type CommitFailure, EMPTY_TREE, type OpenOutput, type TreeHash } from '../../versioning/index.ts'
+import { type CommitFailure, EMPTY_TREE, type OpenOutput, type TreeHash, type TreeHold } from '../../versioning/index.ts'
 import { type Code, confineCode, findCode, hashSettings, type Settings } from '../code/index.ts'
 import { StaleAttempt } from '../errors.ts'
 import type { EgressStatus, JobState } from '../pipelines.ts'
@@ -49,6 +49,8 @@ export class JobRun {
   readonly #ended: DatumEnd[] = []
   /** Outputs of the datums that this attempt ran. */
   readonly #ran = new Map<string, TreeHash>()
+  /** Outputs are in memory alone until the job ends: they must not be collected meanwhile. */
+  readonly #hold: TreeHold
   readonly live = new Map<string, LiveDatum>()
   phase: JobState = 'starting'
   #attempt: Attempt | undefined
@@ -58,6 +60,7 @@ export class JobRun {
 
   constructor(context: EngineContext, input: { job: NewJob; output: OpenOutput; version: PipelineVersion }) {
     this.#context = context
+    this.#hold = context.versioning.derived.hold()
     this.#new = input.job
     this.#output = input.output
     this.#version = input.version
@@ -92,6 +95,7 @@ export class JobRun {
     } finally {
       clearTimeout(limit)
       await this.#recording
+      this.#hold.end()
       await removeFolder(this.#folder)
     }
   }
@@ -200,6 +204,7 @@ export class JobRun {
           )
         : undefined,
       signal: this.#stop.signal,
+      hold: this.#hold,
       onAttempt: (datum, attempt, startedMs) => this.live.set(datum, { attempt, startedMs }),
     }
     this.#outstanding = toRun.length
@@ -251,6 +256,7 @@ export class JobRun {
       this.#output.commit,
       roots,
       this.#output.base?.root ?? EMPTY_TREE,
+      this.#hold,
     )
     if (merged.kind === 'conflict') {
       const paths = merged.paths.map(

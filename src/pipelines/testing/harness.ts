@@ -32,6 +32,7 @@ import {
   type Pipelines,
   type ProcessMode,
   pipelineMigrations,
+  pipelineReferences,
 } from '../index.ts'
 
 /** Egress that nobody asked for. */
@@ -83,6 +84,7 @@ export class Bench {
       databaseFile,
       dataFolder,
       batch: { idleMs: 60_000, maxAgeMs: 600_000, maxChanges: 100_000 },
+      holders: [pipelineReferences],
       clock: systemClock,
       log,
       onFatal: (error) => {

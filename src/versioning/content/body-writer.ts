@@ -2,32 +2,33 @@ import type { ChunkPlace, ContentWriter, StagedContent } from '../content-store.
 import type { Content } from '../model/index.ts'
 import { type ChunkIndex, keyOf } from './chunk-index.ts'
 import type { ContentLimits } from './content-limits.ts'
+import { type CutChunk, Cutter } from './cutter.ts'
 import type { Health } from './health.ts'
 import { contentOf, type Piece } from './manifest.ts'
+import type { BlockPool } from './memory.ts'
 import type { PackRecord } from './record.ts'
-import { digestPiece, sha256Of } from './sha256.ts'
+import { sha256Of } from './sha256.ts'
 import type { Sink } from './sink.ts'
-import type { BufferPool, Slots } from './slots.ts'
+import type { Slots } from './slots.ts'
 
 export interface WriterParts {
   readonly index: ChunkIndex
   readonly health: Health
   readonly limits: ContentLimits
-  /** Of all writers together. */
+  /** Bytes of chunks under way, of all writers together. */
   readonly slots: Slots
-  readonly buffers: BufferPool
+  readonly blocks: BlockPool
 }
 
 /**
- * Cuts one body into pieces and stores those that are not there yet. A few pieces are hashed and looked up at once; they are appended
- * in order. Errors of pieces are kept and thrown by the next call.
+ * Cuts one body into chunks and stores those that are not there yet. A few chunks are hashed and looked up at once; they are appended
+ * in order. Errors of chunks are kept and thrown by the next call.
  */
 export class BodyWriter implements ContentWriter {
   readonly #with: WriterParts
   readonly #sink: Sink
   readonly #onEnd: (writer: BodyWriter) => void
-  #piece: Buffer<SharedArrayBuffer> | undefined
-  #filled = 0
+  readonly #cutter: Cutter
   #size = 0
   readonly #pieces: (Piece | undefined)[] = []
   readonly #running = new Set<Promise<void>>()
@@ -35,6 +36,8 @@ export class BodyWriter implements ContentWriter {
   #turn: Promise<void> = Promise.resolve()
   /** Chunks of this body that it has stored itself, by hash: the same piece twice is stored once. */
   readonly #stored = new Map<string, Promise<ChunkPlace>>()
+  /** What was found published, by hash. */
+  readonly #relies = new Map<string, Buffer>()
   #error: unknown
   #ended: Promise<void> | undefined
 
@@ -42,19 +45,13 @@ export class BodyWriter implements ContentWriter {
     this.#with = parts
     this.#sink = sink
     this.#onEnd = onEnd
+    this.#cutter = new Cutter(parts.blocks, parts.limits, (chunk) => this.#submit(chunk))
   }
 
   async write(bytes: Buffer): Promise<void> {
-    const { chunkBytes } = this.#with.limits
-    for (let at = 0; at < bytes.length; ) {
-      this.#check()
-      this.#piece ??= this.#with.buffers.take()
-      const copied = bytes.copy(this.#piece, this.#filled, at, Math.min(bytes.length, at + chunkBytes - this.#filled))
-      at += copied
-      this.#filled += copied
-      this.#size += copied
-      if (this.#filled === chunkBytes) await this.#submit()
-    }
+    this.#check()
+    this.#size += bytes.length
+    await this.#cutter.write(bytes)
   }
 
   #check(): void {
@@ -63,44 +60,45 @@ export class BodyWriter implements ContentWriter {
     this.#with.health.check()
   }
 
-  /** Starts on the piece; waits while enough others are under way. */
-  async #submit(): Promise<void> {
-    const piece = this.#piece
-    if (!piece) return
-    const bytes = piece.subarray(0, this.#filled)
+  /** Starts on the chunk; waits while enough others are under way. */
+  async #submit(chunk: CutChunk): Promise<void> {
     const number = this.#pieces.push(undefined) - 1
-    this.#piece = undefined
-    this.#filled = 0
     while (this.#running.size >= this.#with.limits.piecesPerWriter) await Promise.race(this.#running)
-    await this.#with.slots.enter()
+    const weight = await this.#with.slots.enter(chunk.bytes)
     if (this.#error !== undefined) {
-      this.#with.slots.leave()
+      this.#with.slots.leave(weight)
+      chunk.release()
       throw this.#error
     }
     const before = this.#turn
     const turn = Promise.withResolvers<void>()
     this.#turn = turn.promise
-    const run = this.#store(bytes, number, before, turn.resolve)
+    const run = this.#store(chunk, number, before, turn.resolve)
       .catch((error: unknown) => {
         this.#error ??= error
       })
       .finally(() => {
         turn.resolve()
-        this.#with.slots.leave()
-        this.#with.buffers.give(piece)
+        this.#with.slots.leave(weight)
+        chunk.release()
         this.#running.delete(run)
       })
     this.#running.add(run)
-    this.#check()
   }
 
-  async #store(bytes: Buffer, number: number, before: Promise<void>, turn: () => void): Promise<void> {
-    const { sha256, dataCrc } = await digestPiece(bytes)
-    this.#pieces[number] = { size: bytes.length, content: { kind: 'chunk', sha256 } }
+  async #store({ bytes, segments, digests }: CutChunk, number: number, before: Promise<void>, turn: () => void) {
+    const { sha256, crc32 } = await digests
+    this.#pieces[number] = { size: bytes, content: { kind: 'chunk', sha256 } }
     const published = await this.#with.index.findSound(sha256)
+    if (published) this.#relies.set(keyOf(sha256), sha256)
     await before
     if (this.#error !== undefined || published) return
-    const stored = this.#append({ kind: 'chunk', sha256, data: bytes, ...(dataCrc !== undefined && { dataCrc }) })
+    const stored = this.#append({
+      kind: 'chunk',
+      sha256,
+      data: segments,
+      ...(crc32 && { dataCrc: crc32.readUInt32BE() }),
+    })
     turn()
     await stored
   }
@@ -120,7 +118,8 @@ export class BodyWriter implements ContentWriter {
   /** Hands a manifest to the sink; `finish` waits for it. */
   async #putManifest(data: Buffer): Promise<Content> {
     const sha256 = await sha256Of(data)
-    if (!(await this.#with.index.findSound(sha256))) this.#append({ kind: 'manifest', sha256, data })
+    if (await this.#with.index.findSound(sha256)) this.#relies.set(keyOf(sha256), sha256)
+    else this.#append({ kind: 'manifest', sha256, data })
     return { kind: 'manifest', sha256 }
   }
 
@@ -132,7 +131,7 @@ export class BodyWriter implements ContentWriter {
       await this.#sink.finish()
       this.#ended = Promise.resolve()
       this.#onEnd(this)
-      return { size: this.#size, content, chunks }
+      return { size: this.#size, content, chunks, relies: [...this.#relies.values()] }
     } catch (error) {
       await this.abort()
       throw error
@@ -140,13 +139,9 @@ export class BodyWriter implements ContentWriter {
   }
 
   async #finishContent(): Promise<Content> {
-    if (this.#pieces.length === 0 && this.#filled <= this.#with.limits.inlineBytes) {
-      const bytes = Buffer.from(this.#piece?.subarray(0, this.#filled) ?? [])
-      this.#giveBack()
-      return { kind: 'inline', bytes }
-    }
-    if (this.#filled > 0) await this.#submit()
-    this.#giveBack()
+    const inline = this.#cutter.takeSmall(this.#with.limits.inlineBytes)
+    if (inline) return { kind: 'inline', bytes: inline }
+    await this.#cutter.finish()
     // All pieces are handed over then and their hashes known: the manifest joins the last ones' group.
     await this.#turn
     this.#check()
@@ -158,11 +153,6 @@ export class BodyWriter implements ContentWriter {
     return content
   }
 
-  #giveBack(): void {
-    if (this.#piece) this.#with.buffers.give(this.#piece)
-    this.#piece = undefined
-  }
-
   async abort(): Promise<void> {
     this.#ended ??= this.#abandon()
     await this.#ended
@@ -170,7 +160,7 @@ export class BodyWriter implements ContentWriter {
 
   async #abandon(): Promise<void> {
     this.#error ??= new Error('the writer was aborted')
-    this.#giveBack()
+    await this.#cutter.abandon()
     await Promise.all(this.#running)
     await this.#sink.abort()
     this.#onEnd(this)

@@ -43,7 +43,8 @@ const publishInstead = insertPlaces(
 /** A Map takes strings by value; this is the shortest one that a hash makes. */
 export const keyOf = (sha256: Buffer) => sha256.toString('latin1')
 
-const asRow = ({ sha256, pack, offset, length }: ChunkPlace) => [sha256.toString('hex'), pack, offset, length]
+/** As rows cross to SQL. */
+export const placesOf = ({ sha256, pack, offset, length }: ChunkPlace) => [sha256.toString('hex'), pack, offset, length]
 const samePlace = (a: Place, b: Place) => a.pack === b.pack && a.offset === b.offset
 
 /** Where published chunks are. */
@@ -114,7 +115,7 @@ export class ChunkIndex {
   async publish(tx: Transaction, chunks: readonly ChunkPlace[]): Promise<void> {
     for (let at = 0; at < chunks.length; at += PUBLISH_AT_ONCE) {
       const some = chunks.slice(at, at + PUBLISH_AT_ONCE)
-      const inserted = await tx.run(publishNew, [JSON.stringify(some.map(asRow))])
+      const inserted = await tx.run(publishNew, [JSON.stringify(some.map(placesOf))])
       // If some were there already their place is another one, and the next look-up finds it.
       if (inserted === some.length) tx.afterCommit(() => this.#remember(some))
       else await this.#replaceDamaged(tx, some)
@@ -127,12 +128,24 @@ export class ChunkIndex {
     const bad = new Set(rows.map((row) => keyOf(row.sha256)).filter((key, i) => this.#isDamaged(key, rows[i] as Row)))
     const better = chunks.filter(({ sha256 }) => bad.has(keyOf(sha256)))
     if (better.length === 0) return
-    await tx.run(publishInstead, [JSON.stringify(better.map(asRow))])
+    await tx.run(publishInstead, [JSON.stringify(better.map(placesOf))])
     tx.afterCommit(() => this.#remember(better))
   }
 
   #remember(chunks: readonly ChunkPlace[]): void {
     for (const { sha256, pack, offset, length } of chunks) this.#known.set(keyOf(sha256), { pack, offset, length })
+  }
+
+  /** Where it is if it is not there any more: packs are rewritten while they are read. */
+  async findMoved(sha256: Buffer, from: Place): Promise<Place | undefined> {
+    this.forget(sha256)
+    const [row] = await this.#db.all<Row>(selectPlaces, [JSON.stringify([sha256.toString('hex')])])
+    return row && !samePlace(row, from) ? row : undefined
+  }
+
+  /** Its place may be another one, or none: the next look-up asks. */
+  forget(sha256: Buffer): void {
+    this.#known.delete(keyOf(sha256))
   }
 
   /** The bytes there are not the chunk. A copy that is uploaded later takes its place. */

@@ -3,10 +3,11 @@ import { Lru } from '../lru.ts'
 import type { ChunkIndex, Place } from './chunk-index.ts'
 import { HASH_ASIDE_BYTES } from './content-limits.ts'
 import type { OpenFile } from './files.ts'
+import type { BufferPool } from './memory.ts'
 import type { Packs } from './packs.ts'
 import { ReadBatches } from './read-batches.ts'
 import { sha256Of } from './sha256.ts'
-import { type BufferPool, Slots } from './slots.ts'
+import { Slots } from './slots.ts'
 
 interface Handle {
   readonly file: Promise<OpenFile>
@@ -59,8 +60,6 @@ export class ChunkReader {
       const batched = await this.#readBatched(sha256, place)
       return kept(batched ?? (await this.#readInto(Buffer.allocUnsafe(place.length), sha256, place)))
     }
-    if (place.length > this.#buffers.bytes)
-      return kept(await this.#readInto(Buffer.allocUnsafe(place.length), sha256, place))
     return this.#lendAside(sha256, place)
   }
 
@@ -84,7 +83,7 @@ export class ChunkReader {
   /** Reads into shared memory, so that another thread checks it. */
   async #lendAside(sha256: Buffer, place: Place): Promise<Lent> {
     await this.#slots.enter()
-    const shared = this.#buffers.take()
+    const shared = this.#buffers.take(place.length)
     const giveBack = () => this.#buffers.give(shared)
     try {
       return { bytes: await this.#readInto(shared.subarray(0, place.length), sha256, place), giveBack }
@@ -96,13 +95,15 @@ export class ChunkReader {
     }
   }
 
-  async #readInto(bytes: Buffer, sha256: Buffer, place: Place): Promise<Buffer> {
+  async #readInto(bytes: Buffer, sha256: Buffer, place: Place, isMoved = false): Promise<Buffer> {
     let length: number
     try {
       length = await this.#readAt(place, bytes)
     } catch (error) {
       const code = errnoOf(error)
       if (code !== 'ENOENT' && code !== 'EIO') throw error
+      const moved = code === 'ENOENT' && !isMoved && (await this.#index.findMoved(sha256, place))
+      if (moved) return this.#readInto(bytes, sha256, moved, true)
       throw this.#damaged(sha256, code === 'ENOENT' ? 'its pack is missing' : 'the disk can not read it', place, error)
     }
     if (length < bytes.length) throw this.#damaged(sha256, 'its pack ends before it', place)
@@ -126,6 +127,12 @@ export class ChunkReader {
       handle.users--
       await this.#closeIfUnused(handle)
     }
+  }
+
+  /** The pack is being removed: its file is to be let go. */
+  forget(pack: number): void {
+    const handle = this.#handles.delete(pack)
+    if (handle) this.#retire(handle)
   }
 
   #handle(pack: number): Handle {

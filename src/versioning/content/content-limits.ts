@@ -4,8 +4,10 @@ import { CHUNK_BYTES, KIB, MAX_INLINE_BYTES, MIB } from '../../kernel/index.ts'
 export interface ContentLimits {
   /** Up to this much stands in the entry itself. */
   readonly inlineBytes: number
-  /** Pieces that larger bodies are cut into. */
+  /** Up to this a body is one chunk; larger ones are cut into chunks of this length on average. */
   readonly chunkBytes: number
+  /** Bodies are gathered in pieces of memory of this length. */
+  readonly blockBytes: number
   /** A shared pack that has grown to this is sealed: small enough to rewrite, large enough that there are few. */
   readonly packBytes: number
   /** An upload of this much gets a pack of its own, so that reading it back is sequential. */
@@ -14,10 +16,12 @@ export interface ContentLimits {
   readonly flushEveryBytes: number
   /** One group commit writes at most this much, so that the first in it do not wait for a whole queue of large pieces. */
   readonly groupBytes: number
-  /** Pieces of one upload that are hashed or written at once. */
+  /** Chunks of one upload that are hashed or written at once. */
   readonly piecesPerWriter: number
-  /** The same over all uploads: bounds memory whatever the number of connections. */
-  readonly piecesInFlight: number
+  /** Bytes of chunks of all uploads that are hashed or written at once: bounds memory whatever the number of connections. */
+  readonly bytesInFlight: number
+  /** Memory that is kept for the next upload, and as much again for the next read. */
+  readonly spareBytes: number
   /** Entries of one manifest; longer lists become a tree of manifests. */
   readonly manifestEntries: number
   /** Places of chunks kept in memory, some 150 bytes each. */
@@ -26,10 +30,10 @@ export interface ContentLimits {
   readonly cachedManifestBytes: number
   /** Packs kept open for reading. */
   readonly openPacks: number
-  /** Chunks read and checked ahead of what a stream's consumer took, while few streams are open. */
-  readonly readAhead: number
-  /** The same over all streams; each has one in any case. */
-  readonly readAheadTotal: number
+  /** Bytes of chunks read and checked ahead of what a stream's consumer took, while few streams are open. */
+  readonly readAheadBytes: number
+  /** The same over all streams; each has one chunk in any case. */
+  readonly readAheadTotalBytes: number
   /** Chunks being read and checked at once. */
   readonly readsInFlight: number
 }
@@ -37,23 +41,25 @@ export interface ContentLimits {
 export const defaultLimits: ContentLimits = {
   inlineBytes: MAX_INLINE_BYTES,
   chunkBytes: CHUNK_BYTES,
+  blockBytes: 256 * KIB,
   packBytes: 256 * MIB,
   ownPackBytes: 64 * MIB,
   flushEveryBytes: 32 * MIB,
   groupBytes: 16 * MIB,
   piecesPerWriter: 4,
-  piecesInFlight: 48,
+  bytesInFlight: 48 * MIB,
+  spareBytes: 32 * MIB,
   manifestEntries: 16_384,
   cachedPlaces: 65_536,
   cachedManifestBytes: 16 * MIB,
   openPacks: 64,
-  readAhead: 3,
-  readAheadTotal: 48,
+  readAheadBytes: 3 * MIB,
+  readAheadTotalBytes: 48 * MIB,
   readsInFlight: 32,
 }
 
 /**
- * The longest record of the format. Far above the 4 MiB that chunks may have one day: a manifest of 10,000 parts that each
+ * The longest record of the format. Far above the 4 MiB that a chunk may have: a manifest of 10,000 parts that each
  * carry an inline content takes 7 MiB.
  */
 export const MAX_RECORD_BYTES = 16 * MIB

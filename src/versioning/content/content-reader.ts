@@ -10,15 +10,20 @@ import { Manifest } from './manifest.ts'
 /** Lists of lists: 16,384 entries each, so three levels are more than any object has. Damaged data must not recurse for ever. */
 const MAX_DEPTH = 8
 
+/** Also of small ones: parts may have a few bytes each, or none. */
+const MAX_CHUNKS_AHEAD = 16
+
 /** A stretch of one chunk or of inline bytes. */
 interface Stretch extends ByteRange {
   readonly content: Exclude<Content, { kind: 'manifest' }>
+  /** What has to be read for it. */
+  readonly wholeBytes: number
 }
 
 interface ReadLimits {
   readonly cachedManifestBytes: number
-  readonly readAhead: number
-  readonly readAheadTotal: number
+  readonly readAheadBytes: number
+  readonly readAheadTotalBytes: number
 }
 
 const everything: ByteRange = { start: 0, end: Number.MAX_SAFE_INTEGER }
@@ -54,11 +59,15 @@ export class ContentReader {
   }
 
   async readBytes(content: Content, range: ByteRange = everything): Promise<Buffer> {
-    if (content.kind !== 'manifest') return own(await this.#stretch({ content, ...range }))
+    if (content.kind !== 'manifest') {
+      const lent = await this.#stretch({ content, ...range, wholeBytes: 0 })
+      if (lent.bytes.length <= CHUNK_BYTES) return own(lent)
+      lent.giveBack()
+      throw tooMany(lent.bytes.length)
+    }
     const { size } = await this.#manifest(content.sha256)
     const length = Math.min(range.end, size) - Math.min(range.start, size)
-    if (length > CHUNK_BYTES)
-      throw new InvalidInput(`${length} bytes are too many to read at once; at most ${CHUNK_BYTES} are, or a stream`)
+    if (length > CHUNK_BYTES) throw tooMany(length)
     const stretches: Buffer[] = []
     for await (const bytes of this.#owned(content, range)) stretches.push(bytes)
     return Buffer.concat(stretches)
@@ -71,6 +80,12 @@ export class ContentReader {
   /** Yields what was checked, in order, with a few reads under way ahead of it. */
   async *#checked(content: Content, range: ByteRange): AsyncGenerator<Lent> {
     const ahead: Promise<Lent>[] = []
+    const lengths: number[] = []
+    let aheadBytes = 0
+    const next = () => {
+      aheadBytes -= lengths.shift() as number
+      return ahead.shift() as Promise<Lent>
+    }
     this.#streams++
     try {
       for await (const stretch of this.#stretches(content, range, 0)) {
@@ -79,9 +94,13 @@ export class ContentReader {
           // It is thrown where it is awaited; if the consumer leaves before, nobody wants to know.
         })
         ahead.push(bytes)
-        if (ahead.length > this.#readAhead()) yield await (ahead.shift() as Promise<Lent>)
+        lengths.push(stretch.wholeBytes)
+        aheadBytes += stretch.wholeBytes
+        // Beside the one that is taken next there is always another.
+        while (ahead.length > 1 && this.#isFarAhead(ahead.length, aheadBytes - (lengths[0] as number)))
+          yield await next()
       }
-      while (ahead.length > 0) yield await (ahead.shift() as Promise<Lent>)
+      while (ahead.length > 0) yield await next()
     } finally {
       this.#streams--
       // Buffers must not be dropped while the thread pool still writes into them.
@@ -89,15 +108,15 @@ export class ContentReader {
     }
   }
 
-  #readAhead(): number {
-    const share = Math.floor(this.#limits.readAheadTotal / this.#streams)
-    return Math.max(1, Math.min(this.#limits.readAhead, share))
+  #isFarAhead(chunks: number, bytes: number): boolean {
+    const { readAheadBytes, readAheadTotalBytes } = this.#limits
+    return chunks > MAX_CHUNKS_AHEAD || bytes >= Math.min(readAheadBytes, readAheadTotalBytes / this.#streams)
   }
 
   async *#stretches(content: Content, range: ByteRange, depth: number): AsyncGenerator<Stretch> {
     if (range.start >= range.end) return
     if (content.kind !== 'manifest') {
-      yield { content, ...range }
+      yield { content, ...range, wholeBytes: 0 }
       return
     }
     if (depth === MAX_DEPTH) throw new Corrupt('manifests refer to one another without end')
@@ -107,7 +126,7 @@ export class ContentReader {
       const start = Math.max(range.start - manifest.startOf(i), 0)
       const end = Math.min(range.end - manifest.startOf(i), size)
       if (inner.kind === 'manifest') yield* this.#stretches(inner, { start, end }, depth + 1)
-      else if (start < end) yield { content: inner, start, end }
+      else if (start < end) yield { content: inner, start, end, wholeBytes: size }
     }
   }
 
@@ -125,4 +144,8 @@ export class ContentReader {
     this.#manifests.set(key, manifest)
     return manifest
   }
+}
+
+function tooMany(bytes: number): InvalidInput {
+  return new InvalidInput(`${bytes} bytes are too many to read at once; at most ${CHUNK_BYTES} are, or a stream`)
 }

@@ -3,6 +3,7 @@ import { randomBytes } from 'node:crypto'
 import { after, before, describe, it } from 'node:test'
 import { MIB } from '../../kernel/index.ts'
 import type { StagedContent } from '../content-store.ts'
+import { type FileLayer, nodeFiles } from './files.ts'
 import type { Content } from './index.ts'
 import { StoreFolder, store } from './testing/open-store.ts'
 
@@ -63,6 +64,52 @@ describe('content that is lent', () => {
       for await (const piece of content.lend(staged.content, { start: 0, end: 9 * MIB })) memories.add(piece.buffer)
     }
     assert.ok(memories.size <= 8, `${memories.size} buffers for 45 pieces`)
+  })
+})
+
+describe('an object of very small parts', () => {
+  it('is read a few of them ahead, not all at once', async () => {
+    const folder = await StoreFolder.make()
+    let reads = 0
+    const files: FileLayer = {
+      ...nodeFiles,
+      open: async (path, mode) => {
+        const file = await nodeFiles.open(path, mode)
+        return {
+          write: (buffers, position) => file.write(buffers, position),
+          read: (into, position) => {
+            reads++
+            return file.read(into, position)
+          },
+          datasync: () => file.datasync(),
+          truncate: (length) => file.truncate(length),
+          size: () => file.size(),
+          close: () => file.close(),
+        }
+      },
+    }
+    const content = await folder.open({ files })
+    try {
+      const staged = await Promise.all(Array.from({ length: 500 }, () => content.putBytes(randomBytes(600))))
+      const parts = staged.map(({ content: part }, i) => ({
+        number: i + 1,
+        size: 600,
+        md5: '00'.repeat(16),
+        content: part,
+      }))
+      const whole = await content.manifestOfParts(parts)
+      await folder.publish(content, ...staged, whole)
+      const reader = content.lend(whole.content)[Symbol.asyncIterator]()
+      assert.equal((await reader.next()).value?.length, 600)
+      await reader.return?.()
+      assert.ok(reads > 1 && reads < 30, `${reads} reads for the first part`)
+      let bytes = 0
+      for await (const piece of content.lend(whole.content)) bytes += piece.length
+      assert.equal(bytes, 500 * 600)
+    } finally {
+      await content.close()
+      await folder.remove()
+    }
   })
 })
 

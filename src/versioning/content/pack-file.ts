@@ -1,7 +1,16 @@
+import { die, faultPoint, faultyLength } from '../../kernel/index.ts'
 import type { ChunkPlace } from '../content-store.ts'
 import type { OpenFile } from './files.ts'
 import type { Health } from './health.ts'
-import { FILE_HEADER_BYTES, fileHeader, type PackRecord, RECORD_HEADER_BYTES, writeRecordHeader } from './record.ts'
+import {
+  dataOf,
+  FILE_HEADER_BYTES,
+  fileHeader,
+  lengthOf,
+  type PackRecord,
+  RECORD_HEADER_BYTES,
+  writeRecordHeader,
+} from './record.ts'
 
 /** Linux takes 1,024 buffers in one writev. */
 const MAX_BUFFERS = 1000
@@ -19,7 +28,10 @@ function layOut(
   records: readonly PackRecord[],
   start: number,
 ): { buffers: Buffer[]; places: ChunkPlace[] } {
-  const copied = (record: PackRecord) => (record.data.length <= COPY_BYTES ? record.data.length : 0)
+  const copied = (record: PackRecord) => {
+    const length = lengthOf(record)
+    return length <= COPY_BYTES ? length : 0
+  }
   const arena = Buffer.allocUnsafe(
     records.reduce((sum, record) => sum + RECORD_HEADER_BYTES + copied(record), start === 0 ? FILE_HEADER_BYTES : 0),
   )
@@ -29,16 +41,17 @@ function layOut(
   let at = start === 0 ? fileHeader().copy(arena) : 0
   let offset = start + at
   for (const record of records) {
-    const { data, sha256 } = record
+    const { sha256 } = record
+    const length = lengthOf(record)
     writeRecordHeader(record, arena, at)
     at += RECORD_HEADER_BYTES
     offset += RECORD_HEADER_BYTES
-    places.push({ sha256, pack, offset, length: data.length })
-    offset += data.length
+    places.push({ sha256, pack, offset, length })
+    offset += length
     if (copied(record) > 0) {
-      at += data.copy(arena, at)
+      for (const data of dataOf(record)) at += data.copy(arena, at)
     } else {
-      buffers.push(arena.subarray(from, at), data)
+      buffers.push(arena.subarray(from, at), ...dataOf(record))
       from = at
     }
   }
@@ -46,12 +59,32 @@ function layOut(
   return { buffers, places }
 }
 
+function sizeOf(buffers: readonly Buffer[]): number {
+  return buffers.reduce((sum, { length }) => sum + length, 0)
+}
+
+/** The first so many bytes. */
+function upTo(buffers: readonly Buffer[], bytes: number): readonly Buffer[] {
+  let left = bytes
+  if (left >= sizeOf(buffers)) return buffers
+  const taken: Buffer[] = []
+  for (const buffer of buffers) {
+    if (left <= 0) break
+    taken.push(buffer.subarray(0, left))
+    left -= buffer.length
+  }
+  return taken
+}
+
 /** Writes all of it, however little the system takes at a time. */
 async function writeAll(file: OpenFile, buffers: readonly Buffer[], position: number): Promise<number> {
   let rest = buffers.filter((buffer) => buffer.length > 0)
   let at = position
   while (rest.length > 0) {
-    let written = await file.write(rest.slice(0, MAX_BUFFERS), at)
+    const some = rest.slice(0, MAX_BUFFERS)
+    const most = faultyLength('pack.write', sizeOf(some))
+    let written = await file.write(upTo(some, most.bytes), at)
+    if (most.thenDie) die()
     if (written <= 0) throw new Error('the system wrote nothing and said nothing')
     at += written
     let whole = 0
@@ -108,6 +141,7 @@ export class PackFile implements PackInfo {
       this.#guard(async () => {
         const { buffers, places } = layOut(this.id, records, this.#end)
         this.#end = await writeAll(this.#file, buffers, this.#end)
+        faultPoint('pack.written')
         return places
       }),
     )
@@ -120,8 +154,10 @@ export class PackFile implements PackInfo {
     const result = Promise.all([this.#appended, this.#synced]).then(() =>
       this.#guard(async () => {
         const end = this.#end
+        faultPoint('pack.sync')
         await this.#file.datasync()
         this.#durableEnd = end
+        faultPoint('pack.synced')
       }),
     )
     this.#synced = settled(result)

@@ -18,9 +18,19 @@ export type RecordKind = 'chunk' | 'manifest'
 export interface PackRecord {
   readonly kind: RecordKind
   readonly sha256: Buffer
-  readonly data: Buffer
+  /** In one place, or in several that follow one another. */
+  readonly data: Buffer | readonly Buffer[]
   /** CRC-32 of the data, where it was computed along with the hash. */
   readonly dataCrc?: number
+}
+
+/** The places that a record's data lies in. */
+export function dataOf({ data }: PackRecord): readonly Buffer[] {
+  return Buffer.isBuffer(data) ? [data] : data
+}
+
+export function lengthOf(record: PackRecord): number {
+  return dataOf(record).reduce((sum, { length }) => sum + length, 0)
 }
 
 export const FILE_HEADER_BYTES = 16
@@ -49,9 +59,10 @@ export function writeRecordHeader(record: PackRecord, into: Buffer, at: number):
   const header = into.subarray(at, at + RECORD_HEADER_BYTES)
   RECORD_MAGIC.copy(header)
   header.writeUInt32LE(kindCodes[record.kind], 4)
-  header.writeUInt32LE(record.data.length, 8)
+  header.writeUInt32LE(lengthOf(record), 8)
   record.sha256.copy(header, SHA256_AT)
-  header.writeUInt32LE(crc32(header.subarray(0, CRC_AT), record.dataCrc ?? crc32(record.data)), CRC_AT)
+  const dataCrc = record.dataCrc ?? dataOf(record).reduce((crc, bytes) => crc32(bytes, crc), 0)
+  header.writeUInt32LE(crc32(header.subarray(0, CRC_AT), dataCrc), CRC_AT)
 }
 
 /** What a header says, or undefined if it is none. Whether the data is whole only `isWhole` tells. */

@@ -4,7 +4,7 @@ import type { ChunkPlace } from '../content-store.ts'
 import type { Health } from './health.ts'
 import type { PackFile } from './pack-file.ts'
 import type { Packs } from './packs.ts'
-import type { PackRecord } from './record.ts'
+import { lengthOf, type PackRecord } from './record.ts'
 
 interface Waiting {
   readonly record: PackRecord
@@ -24,7 +24,7 @@ export class SharedAppender {
   #pack: PackFile | undefined
   #queue: Waiting[] = []
   #draining: Promise<void> | undefined
-  readonly #sealing = new Set<Promise<void>>()
+  readonly #sealing = new Set<Promise<unknown>>()
 
   constructor(packs: Packs, health: Health, limits: { packBytes: number; groupBytes: number }, pack?: PackFile) {
     this.#packs = packs
@@ -61,7 +61,7 @@ export class SharedAppender {
     let bytes = 0
     let count = 0
     for (const { record } of this.#queue) {
-      bytes += record.data.length
+      bytes += lengthOf(record)
       if (count > 0 && bytes > this.#groupBytes) break
       count++
     }
@@ -96,9 +96,26 @@ export class SharedAppender {
   async #retire(pack: PackFile): Promise<void> {
     this.#pack = undefined
     await pack.close()
-    const done = pack.durableEnd === 0 ? this.#packs.drop(pack) : this.#packs.seal(pack)
+    const done: Promise<unknown> = pack.durableEnd === 0 ? this.#packs.drop(pack) : this.#packs.seal(pack)
     this.#sealing.add(done)
     done.finally(() => this.#sealing.delete(done))
+  }
+
+  /** The pack is sealed as if it were full; the next record begins another one. */
+  async retireNow(): Promise<void> {
+    // A group that is being written retires its pack by itself, or not at all: only between two groups.
+    while (this.#draining) await this.#draining
+    const pack = this.#pack
+    if (!pack) return
+    const retired = this.#retire(pack).finally(() => {
+      this.#draining = this.#queue.length > 0 ? this.#drain() : undefined
+    })
+    // What comes meanwhile waits for it as for a group.
+    this.#draining = retired.catch(() => {
+      // The caller has the error.
+    })
+    await retired
+    await Promise.all(this.#sealing)
   }
 
   /** Waits for what is queued. */

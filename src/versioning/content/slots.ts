@@ -1,49 +1,31 @@
-/** Lets at most so many in at once; the others wait in order. */
+/** Lets in at most so much at once, in pieces or in bytes; the others wait in order. */
 export class Slots {
+  readonly #total: number
   #free: number
-  readonly #waiting: (() => void)[] = []
+  readonly #waiting: { readonly weight: number; readonly enter: () => void }[] = []
 
-  constructor(count: number) {
-    this.#free = count
+  constructor(total: number) {
+    this.#total = total
+    this.#free = total
   }
 
-  async enter(): Promise<void> {
-    if (this.#free > 0) {
-      this.#free--
-      return
+  /** Resolves to what `leave` is to be given. What weighs more than there is at all goes alone. */
+  async enter(wanted = 1): Promise<number> {
+    const weight = Math.min(wanted, this.#total)
+    if (this.#waiting.length === 0 && weight <= this.#free) this.#free -= weight
+    else
+      await new Promise<void>((enter) => {
+        this.#waiting.push({ weight, enter })
+      })
+    return weight
+  }
+
+  leave(weight = 1): void {
+    this.#free += weight
+    for (let next = this.#waiting[0]; next && next.weight <= this.#free; next = this.#waiting[0]) {
+      this.#waiting.shift()
+      this.#free -= next.weight
+      next.enter()
     }
-    await new Promise<void>((resolve) => {
-      this.#waiting.push(resolve)
-    })
-  }
-
-  leave(): void {
-    const next = this.#waiting.shift()
-    if (next) next()
-    else this.#free++
-  }
-}
-
-/**
- * Buffers of one length, used again: fresh memory of a MiB costs about as much to get from the system as to hash. They are shared
- * memory, so that the digest workers can read them where they are.
- */
-export class BufferPool {
-  readonly bytes: number
-  readonly #most: number
-  readonly #free: Buffer<SharedArrayBuffer>[] = []
-
-  constructor(bytes: number, most: number) {
-    this.bytes = bytes
-    this.#most = most
-  }
-
-  take(): Buffer<SharedArrayBuffer> {
-    return this.#free.pop() ?? Buffer.from(new SharedArrayBuffer(this.bytes))
-  }
-
-  /** Only when nobody reads or writes it any more. */
-  give(buffer: Buffer<SharedArrayBuffer>): void {
-    if (this.#free.length < this.#most) this.#free.push(buffer)
   }
 }

@@ -14,7 +14,7 @@ export async function setBatchRules(
   const rules = checkedRules(given)
   const text = Object.keys(rules).length === 0 ? null : JSON.stringify(rules)
   await db.write(async (tx) => {
-    const { id } = await writableBranch(tx, at)
+    const { id } = await writableBranch(tx, at, 'settings')
     await tx.run('UPDATE branches SET batch_rules = ? WHERE id = ?', [text, id])
     // After the commit, and in the order of the commits.
     tx.afterCommit(() => batches.setRules(at, rules))

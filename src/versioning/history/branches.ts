@@ -6,12 +6,10 @@ import {
   BranchExists,
   type BranchId,
   type BranchName,
-  BranchNotEmpty,
   BranchNotFound,
   CONTROL_FOLDER,
   type CommitId,
   CommitNotFound,
-  InUse,
   InvalidName,
   isControlPath,
   ReadOnly,
@@ -20,18 +18,29 @@ import {
   type RepoInfo,
   type RepoName,
   RepoNotFound,
+  TagExists,
 } from '../model/index.ts'
 import { EMPTY_TREE } from '../tree/index.ts'
 import { readBatchRules } from './batch-rules.ts'
+import { readTag } from './commit-tag-rows.ts'
 import { unavailable } from './commits.ts'
 import { setRole } from './repo-roles.ts'
 import type { BranchRow, Tables } from './schema.ts'
-import { abortAllTransactions } from './transaction-rows.ts'
 
 type StoredBranch = Selectable<BranchRow>
 
 /** The error of a write to a branch that takes none, or undefined. */
-export function readOnlyReason(at: BranchAddress, branch: { readonly pipeline: string | null }): ReadOnly | undefined {
+export function readOnlyReason(
+  at: BranchAddress,
+  branch: { readonly pipeline: string | null; readonly protected: number },
+  by: 'merge' | 'write' = 'write',
+): ReadOnly | undefined {
+  if (branch.protected === 1 && by === 'write') {
+    return new ReadOnly(
+      `${at.repo}@${at.branch} is protected: only merges change it; write to another branch and merge that, or have an owner take the protection off`,
+      { repo: at.repo, branch: at.branch, protected: true },
+    )
+  }
   if (branch.pipeline === null) return undefined
   return new ReadOnly(
     `${at.repo}@${at.branch} is the output of pipeline ${branch.pipeline} and is written by its jobs alone; write to one of its inputs`,
@@ -48,17 +57,18 @@ export function controlReason(path: string): ReadOnly | undefined {
   )
 }
 
-/** The row of a branch that may be written to. Throws RepoNotFound, BranchNotFound, ReadOnly. */
+/** The row of a branch that may be written to, or set, which the protection of its files leaves alone. Throws RepoNotFound, BranchNotFound, ReadOnly. */
 export async function writableBranch(
   tx: Transaction,
   at: BranchAddress,
+  what: 'files' | 'settings' = 'files',
 ): Promise<{ readonly id: number; readonly open_commit: string | null }> {
-  const row = await tx.get<{ id: number; open_commit: string | null; pipeline: string | null }>(
-    'SELECT id, open_commit, pipeline FROM branches WHERE repo = ? AND name = ?',
+  const row = await tx.get<{ id: number; open_commit: string | null; pipeline: string | null; protected: number }>(
+    'SELECT id, open_commit, pipeline, protected FROM branches WHERE repo = ? AND name = ?',
     [at.repo, at.branch],
   )
   if (!row) throw await missing(tx, at)
-  const refused = readOnlyReason(at, row)
+  const refused = readOnlyReason(at, what === 'files' ? row : { ...row, protected: 0 })
   if (refused) throw refused
   return row
 }
@@ -102,6 +112,7 @@ export async function ensureBranch(
     if (input.from !== undefined) throw new BranchExists(at.repo, at.branch)
     return false
   }
+  if (repoIsThere && (await readTag(tx, at.repo, at.branch))) throw new TagExists(at.repo, at.branch)
   if (!repoIsThere) {
     const owner = input.owner === undefined ? {} : { owner: input.owner }
     await insertRepo(tx, at.repo, { nowMs: input.nowMs, defaultBranch: at.branch, ...owner })
@@ -205,6 +216,7 @@ function branchOf(row: StoredBranch): Branch {
     bucket: row.bucket,
     ...(readOnly ? { readOnly: readOnly.message } : {}),
     derived: row.pipeline !== null,
+    protected: row.protected === 1,
     batchRules: readBatchRules(row.batch_rules),
   }
 }
@@ -246,117 +258,4 @@ export async function readRepos(queries: Queries, only?: RepoName): Promise<read
     sizeBytes: row.bytes ?? 0,
     files: row.files ?? 0,
   }))
-}
-
-/** Removes the branch, and the repo with its last branch. `isEmpty` looks at the live view inside the transaction. */
-export async function deleteBranch(
-  tx: Transaction,
-  at: BranchAddress,
-  isEmpty: ((branchId: number) => Promise<boolean>) | undefined,
-): Promise<void> {
-  const branch = await tx.get<{ id: number; pipeline: string | null }>(
-    "SELECT id, pipeline FROM branches WHERE repo = ? AND name = ? AND kind = 'branch'",
-    [at.repo, at.branch],
-  )
-  if (!branch) throw await missing(tx, at)
-  await refuseInUse(tx, [branch.id], `${at.repo}@${at.branch}`)
-  if (isEmpty && !(await isEmpty(branch.id))) throw new BranchNotEmpty(at.repo, at.branch)
-  await removeBranchRows(tx, branch.id)
-  // Its open transactions can still be read, and be aborted.
-  const rest = await tx.get<{ name: string }>(
-    "SELECT name FROM branches WHERE repo = ? AND kind = 'branch' ORDER BY id LIMIT 1",
-    [at.repo],
-  )
-  if (!rest) return removeRepoRows(tx, at.repo)
-  await tx.run('UPDATE repos SET default_branch = ? WHERE name = ? AND default_branch = ?', [
-    rest.name,
-    at.repo,
-    at.branch,
-  ])
-}
-
-/** Removes a repo with its branches and transactions. Throws RepoNotFound, InUse. */
-export async function deleteRepo(tx: Transaction, name: RepoName): Promise<void> {
-  if (!(await tx.get('SELECT 1 FROM repos WHERE name = ?', [name]))) throw new RepoNotFound(name)
-  const branches = await tx.all<{ id: number }>("SELECT id FROM branches WHERE repo = ? AND kind = 'branch'", [name])
-  const ids = branches.map((branch) => branch.id)
-  await refuseInUse(tx, ids, `repo ${name}`)
-  for (const id of ids) await removeBranchRows(tx, id)
-  await removeRepoRows(tx, name)
-}
-
-async function refuseInUse(tx: Transaction, branchIds: readonly number[], what: string): Promise<void> {
-  const users = await tx.all<{ pipeline: string }>(
-    `SELECT DISTINCT u.pipeline FROM json_each(?) AS wanted CROSS JOIN branches AS b ON b.id = wanted.value
-     LEFT JOIN branch_inputs AS i ON i.input_branch_id = b.id
-     CROSS JOIN branches AS u ON u.id = b.id OR u.id = i.branch_id WHERE u.pipeline IS NOT NULL ORDER BY u.pipeline`,
-    [JSON.stringify(branchIds)],
-  )
-  if (users.length === 0) return
-  const by = users.map((user) => user.pipeline)
-  throw new InUse(`${what} is used by pipeline ${by.join(', ')}; delete that first`, { by })
-}
-
-async function removeBranchRows(tx: Transaction, branchId: number): Promise<void> {
-  await tx.run('DELETE FROM parts WHERE upload_id IN (SELECT id FROM uploads WHERE branch_id = ?)', [branchId])
-  await tx.run('DELETE FROM uploads WHERE branch_id = ?', [branchId])
-  await tx.run('DELETE FROM rename_tokens WHERE branch_id = ?', [branchId])
-  await tx.run('DELETE FROM scratch WHERE branch_id = ?', [branchId])
-  for (const table of ['version_tags', 'version_access']) {
-    await tx.run(
-      `DELETE FROM ${table} WHERE commit_id IN (
-         SELECT id FROM commits WHERE branch_id = ? AND finished_ms IS NULL AND kind <> 'derived')`,
-      [branchId],
-    )
-  }
-  // A batch that was never finished goes with its branch; finished commits stay, others may be computed from them.
-  await tx.run(
-    // By seq, so that the versions of finished commits are not even looked at.
-    `DELETE FROM changes WHERE branch_id = ?1 AND seq > (
-       SELECT min(from_seq) FROM commits WHERE branch_id = ?1 AND finished_ms IS NULL AND kind <> 'derived')`,
-    [branchId],
-  )
-  await tx.run(
-    `DELETE FROM commit_authors WHERE commit_id IN (
-       SELECT id FROM commits WHERE branch_id = ? AND finished_ms IS NULL AND kind <> 'derived')`,
-    [branchId],
-  )
-  await tx.run("DELETE FROM commits WHERE branch_id = ? AND state IN ('open', 'sealed') AND kind <> 'derived'", [
-    branchId,
-  ])
-  await tx.run('DELETE FROM hidden_runs WHERE branch_id = ?', [branchId])
-  // Branches that were made from its commits still see what was deleted by then.
-  await tx.run(
-    'DELETE FROM hidden_versions WHERE branch_id = ?1 AND NOT EXISTS (SELECT 1 FROM commits WHERE branch_id = ?1)',
-    [branchId],
-  )
-  await tx.run('DELETE FROM branch_inputs WHERE branch_id = ?', [branchId])
-  await tx.run('DELETE FROM branches WHERE id = ?', [branchId])
-}
-
-async function removeRepoRows(tx: Transaction, name: RepoName): Promise<void> {
-  await abortAllTransactions(tx, name)
-  const waiting = await tx.all<{ pipeline: string }>(
-    `SELECT DISTINCT c.pipeline FROM commits AS c INDEXED BY commits_unfinished
-     CROSS JOIN provenance AS p ON p.commit_id = c.id AND p.upstream_repo = ?1
-     WHERE c.finished_ms IS NULL AND c.kind = 'derived' AND c.repo <> ?1`,
-    [name],
-  )
-  if (waiting.length > 0) {
-    const by = waiting.map((commit) => commit.pipeline)
-    throw new InUse(`repo ${name} is still being computed from by ${by.join(', ')}; wait for its jobs, or kill them`, {
-      by,
-    })
-  }
-  for (const table of ['commit_authors', 'provenance', 'propagations', 'version_tags', 'version_access']) {
-    await tx.run(`DELETE FROM ${table} WHERE commit_id IN (SELECT id FROM commits WHERE repo = ?)`, [name])
-  }
-  for (const table of ['changes', 'hidden_versions']) {
-    await tx.run(`DELETE FROM ${table} WHERE branch_id IN (SELECT DISTINCT branch_id FROM commits WHERE repo = ?)`, [
-      name,
-    ])
-  }
-  await tx.run('DELETE FROM commits WHERE repo = ?', [name])
-  await tx.run('DELETE FROM repo_roles WHERE repo = ?', [name])
-  await tx.run('DELETE FROM repos WHERE name = ?', [name])
 }

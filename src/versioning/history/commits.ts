@@ -12,9 +12,6 @@ import {
 } from '../model/index.ts'
 import type { CommitRow, Tables } from './schema.ts'
 
-/** Commits in one answer at most; there is `before` for the rest. */
-const MAX_COMMITS = 1000
-
 /** The commit with its authors. Throws CommitNotFound. */
 export async function getCommit(queries: Queries, repo: RepoName, id: CommitId): Promise<Commit> {
   const row = await queries
@@ -29,28 +26,8 @@ export async function getCommit(queries: Queries, repo: RepoName, id: CommitId):
   return commit!
 }
 
-/** Newest first, in the order they were made. */
-export async function listCommits(
-  queries: Queries,
-  repo: RepoName,
-  query: { branch?: BranchName; limit?: number; before?: CommitId } = {},
-): Promise<readonly Commit[]> {
-  let select = queries
-    .kysely<Tables>()
-    .selectFrom('commits')
-    .selectAll()
-    .where('repo', '=', repo)
-    .orderBy('number', 'desc')
-    .limit(Math.min(query.limit ?? MAX_COMMITS, MAX_COMMITS))
-  if (query.branch !== undefined) select = select.where('branch', '=', query.branch)
-  if (query.before !== undefined) {
-    const before = query.before
-    select = select.where('number', '<', (eb) => eb.selectFrom('commits').select('number').where('id', '=', before))
-  }
-  return withAuthors(queries, await select.execute())
-}
-
-async function withAuthors(queries: Queries, rows: readonly CommitRow[]): Promise<readonly Commit[]> {
+/** Rows as commits. */
+export async function withAuthors(queries: Queries, rows: readonly CommitRow[]): Promise<readonly Commit[]> {
   const authors = await queries.all<{ commit_id: string; name: string }>(
     `SELECT a.commit_id, a.name FROM json_each(?) AS wanted
      CROSS JOIN commit_authors AS a ON a.commit_id = wanted.value ORDER BY a.name`,
@@ -66,7 +43,7 @@ function commitOf(row: CommitRow, authors: readonly string[]): Commit {
     repo: row.repo as RepoName,
     branch: row.branch as BranchName,
     state: row.state,
-    parents: row.parent ? [row.parent as CommitId] : [],
+    parents: [row.parent, row.merge_parent].filter((parent) => parent !== null) as CommitId[],
     ordinal: row.ordinal,
     root: row.root as TreeHash,
     startedMs: row.started_ms,

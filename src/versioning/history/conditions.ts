@@ -1,6 +1,14 @@
 import type { Queries } from '../../kernel/index.ts'
 import type { WriteConditions } from '../changes.ts'
-import { type CommitId, ConditionFailed, type Entry, type TreeHash, type VersionId } from '../model/index.ts'
+import {
+  type BranchAddress,
+  type CommitId,
+  ConditionFailed,
+  type Entry,
+  type Path,
+  type TreeHash,
+  type VersionId,
+} from '../model/index.ts'
 import { decodeEntry, decodeLeaf, lookupMany } from '../tree/index.ts'
 import type { HistoryContext } from './context.ts'
 
@@ -67,6 +75,20 @@ export async function readCurrent(
     found.set(key.toString(), entry ? currentOf(entry, entry.version) : null)
   }
   return found
+}
+
+/** Reads the leaves around many paths before the transaction that asks for them: everybody who writes would wait for that. */
+export async function warmCurrent(
+  { db, nodes }: Pick<HistoryContext, 'db' | 'nodes'>,
+  at: BranchAddress,
+  changes: readonly { readonly path: Path }[],
+): Promise<void> {
+  const branch = await db.get<{ root: TreeHash }>('SELECT root FROM branches WHERE repo = ? AND name = ?', [
+    at.repo,
+    at.branch,
+  ])
+  const keys = changes.map(({ path }) => Buffer.from(path)).sort(Buffer.compare)
+  if (branch) await lookupMany(nodes, branch.root, keys)
 }
 
 function failed(condition: string, why: string): ConditionFailed {

@@ -1,5 +1,5 @@
 import type { Transaction } from '../../kernel/index.ts'
-import type { DatumOutput, Derived, OpenOutput, OutputFile, Revival } from '../derived.ts'
+import type { DatumOutput, Derived, OpenOutput, OutputFile, Revival, TreeHold } from '../derived.ts'
 import {
   type BranchAddress,
   BranchMoved,
@@ -17,7 +17,8 @@ import {
   type TreeHash,
 } from '../model/index.ts'
 import { EMPTY_TREE, measure } from '../tree/index.ts'
-import { ensureBranch } from './branches.ts'
+import { ensureBranch, readOnlyReason } from './branches.ts'
+import { noteHeadTime } from './commit-times.ts'
 import type { HistoryContext } from './context.ts'
 import { storeOutput } from './outputs.ts'
 import { openOutput, propagateFrom } from './propagation.ts'
@@ -27,6 +28,7 @@ interface BranchIdentity {
   readonly id: number
   readonly head: string | null
   readonly pipeline: string | null
+  readonly protected: number
 }
 
 /** Branches that a pipeline makes commits on. */
@@ -168,14 +170,16 @@ export class DerivedBranches implements Derived {
 
   async finish(tx: Transaction, commit: CommitId, root: TreeHash): Promise<void> {
     const { files, bytes } = await this.#count(root)
+    const nowMs = this.#context.clock.now()
     const changed = await tx.run(
       `UPDATE commits SET state = 'finished', root = ?, files = ?, bytes = ?, finished_ms = ?, parent = (
          SELECT p.id FROM commits AS p WHERE p.branch_id = commits.branch_id AND p.ordinal < commits.ordinal
            AND p.state = 'finished' ORDER BY p.ordinal DESC LIMIT 1)
        WHERE id = ? AND state = 'open' AND kind = 'derived'`,
-      [root, files, bytes, this.#context.clock.now(), commit],
+      [root, files, bytes, nowMs, commit],
     )
     if (changed === 0) throw new BranchMoved(`output commit ${commit} is not open any more`, { commit })
+    await noteHeadTime(tx, commit, nowMs)
     // The head only moves forward: an older commit that ends later is read by its id.
     await tx.run(
       `UPDATE branches SET head = ?1, tip = ?1, root = ?2
@@ -211,12 +215,32 @@ export class DerivedBranches implements Derived {
     return revival
   }
 
-  storeOutput(files: readonly OutputFile[], origin: Origin): Promise<DatumOutput> {
-    return storeOutput(this.#context, files, origin)
+  async storeOutput(files: readonly OutputFile[], origin: Origin, hold?: TreeHold): Promise<DatumOutput> {
+    const end = this.#context.leases.begin()
+    try {
+      const output = await storeOutput(this.#context, files, origin)
+      hold?.pin(output.root)
+      return output
+    } finally {
+      end()
+    }
   }
 
-  async union(commit: CommitId, outputs: readonly TreeHash[], base: TreeHash): ReturnType<Derived['union']> {
-    return this.#context.treeWork.union({ commit, outputs, base })
+  hold(): TreeHold {
+    return this.#context.leases.hold()
+  }
+
+  async union(
+    ...[commit, outputs, base, hold]: Parameters<Derived['union']>
+  ): Promise<Awaited<ReturnType<Derived['union']>>> {
+    const end = this.#context.leases.begin()
+    try {
+      const result = await this.#context.treeWork.union({ commit, outputs, base })
+      if (result.kind === 'ok') hold?.pin(result.root)
+      return result
+    } finally {
+      end()
+    }
   }
 
   async #claimOutput(
@@ -230,6 +254,8 @@ export class DerivedBranches implements Derived {
     tx.afterCommit(roles.changed)
     const branch = await findBranch(tx, output)
     const name = `${output.repo}@${output.branch}`
+    const refused = readOnlyReason(output, { pipeline: null, protected: branch.protected })
+    if (refused) throw refused
     if (branch.pipeline !== null && branch.pipeline !== pipeline) {
       throw new ReadOnly(`${name} is the output of pipeline ${branch.pipeline}; choose another output_branch`, {
         by: branch.pipeline,
@@ -276,10 +302,10 @@ const NEWEST_INPUTS_SQL = `SELECT b.id AS branch_id, coalesce((
   FROM branch_inputs AS i JOIN branches AS b ON b.id = i.input_branch_id WHERE i.branch_id = ?1`
 
 async function findBranch(tx: Transaction, at: BranchAddress): Promise<BranchIdentity> {
-  const branch = await tx.get<BranchIdentity>('SELECT id, head, pipeline FROM branches WHERE repo = ? AND name = ?', [
-    at.repo,
-    at.branch,
-  ])
+  const branch = await tx.get<BranchIdentity>(
+    'SELECT id, head, pipeline, protected FROM branches WHERE repo = ? AND name = ?',
+    [at.repo, at.branch],
+  )
   if (branch) return branch
   if (!(await tx.get('SELECT 1 FROM repos WHERE name = ?', [at.repo]))) throw new RepoNotFound(at.repo)
   throw new BranchNotFound(at.repo, at.branch)

@@ -1,6 +1,7 @@
-import { errorMessage, StorageFull } from '../../kernel/index.ts'
+import { errorMessage, faultPoint, StorageFull, type Transaction } from '../../kernel/index.ts'
 import type { CommitId, TreeHash } from '../model/index.ts'
 import { EMPTY_TREE } from '../tree/index.ts'
+import { noteHeadTime } from './commit-times.ts'
 import type { HistoryContext } from './context.ts'
 import { propagate } from './propagation.ts'
 import type { GroupWritten } from './staging.ts'
@@ -15,6 +16,7 @@ const RETRY_MS = 2_000
 interface Unfinished {
   readonly id: string
   readonly branch_id: number
+  readonly ordinal: number
   readonly kind: 'batch' | 'tree'
   readonly state: 'open' | 'sealed'
   readonly root: string
@@ -75,7 +77,7 @@ export class Finisher {
   async #work(branchId: number): Promise<void> {
     try {
       while (this.#wanted.delete(branchId) && !this.#closed) {
-        while (!this.#closed && (await this.#step(branchId))) {
+        while (!this.#closed && (await this.#leased(branchId))) {
           // Each step finishes one commit or folds one slice.
         }
       }
@@ -101,13 +103,23 @@ export class Finisher {
     this.#retries.add(timer)
   }
 
+  /** From before the roots are read that a tree is made from, until a row refers to it. */
+  async #leased(branchId: number): Promise<boolean> {
+    const end = this.#context.leases.begin()
+    try {
+      return await this.#step(branchId)
+    } finally {
+      end()
+    }
+  }
+
   /** Does one piece of work; false if there is none. */
   async #step(branchId: number): Promise<boolean> {
     const commit = await this.#oldestUnfinished(branchId)
     if (!commit) return false
     const { state, kind, folded_seq, last_seq } = commit
     if (state === 'open' && last_seq - folded_seq < FOLD_ALONG_FROM) return false
-    if (kind === 'batch' && folded_seq < last_seq) {
+    if (folded_seq < last_seq) {
       const toSeq = Math.min(last_seq, folded_seq + CHANGES_PER_SLICE)
       const folded = await this.#fold(commit, toSeq)
       if (state === 'open' || toSeq < last_seq) {
@@ -127,7 +139,7 @@ export class Finisher {
 
   async #oldestUnfinished(branchId: number): Promise<Unfinished | undefined> {
     return this.#context.db.get<Unfinished>(
-      `SELECT c.id, c.branch_id, c.kind, c.state, c.root, CASE c.state WHEN 'open' THEN b.tip ELSE c.parent END AS parent, c.folded_seq, c.from_seq,
+      `SELECT c.id, c.branch_id, c.ordinal, c.kind, c.state, c.root, CASE c.state WHEN 'open' THEN b.tip ELSE c.parent END AS parent, c.folded_seq, c.from_seq,
               coalesce(c.last_seq, b.last_seq) AS last_seq, c.files, c.bytes
        FROM commits AS c INDEXED BY commits_unfinished CROSS JOIN branches AS b ON b.id = c.branch_id
        WHERE c.branch_id = ? AND c.finished_ms IS NULL AND c.kind <> 'derived' ORDER BY c.ordinal LIMIT 1`,
@@ -136,7 +148,7 @@ export class Finisher {
   }
 
   async #fold(commit: Unfinished, toSeq: number): Promise<Tree> {
-    const base = commit.folded_seq > commit.from_seq ? commit : await this.#parentOf(commit)
+    const base = commit.kind === 'tree' || commit.folded_seq > commit.from_seq ? commit : await this.#parentOf(commit)
     const added = await this.#context.treeWork.fold({
       branchId: commit.branch_id,
       base: base.root as TreeHash,
@@ -154,6 +166,7 @@ export class Finisher {
   }
 
   async #noteProgress(commit: Unfinished, folded: Tree, toSeq: number): Promise<void> {
+    faultPoint('fold.slice')
     await this.#context.db.write(async (tx) => {
       const changed = await tx.run(
         // A transaction's commit moves to its branch, where its changes have other numbers.
@@ -161,34 +174,50 @@ export class Finisher {
         [folded.root, folded.files, folded.bytes, toSeq, commit.id, commit.branch_id, commit.folded_seq],
       )
       if (changed === 0) return
-      // Not if a restore has moved the view past these changes meanwhile.
-      await tx.run('UPDATE branches SET root = ?, folded_seq = ? WHERE id = ? AND folded_seq < ?', [
-        folded.root,
-        toSeq,
-        commit.branch_id,
-        toSeq,
-      ])
+      await showFolded(tx, commit, folded.root, toSeq)
     })
   }
 
   async #finish(commit: Unfinished): Promise<void> {
     const { db, clock, signal } = this.#context
+    faultPoint('commit.finish')
     await db.write(async (tx) => {
+      const nowMs = clock.now()
       const changed = await tx.run(
         `UPDATE commits SET state = 'finished', root = ?, files = ?, bytes = ?, folded_seq = last_seq, finished_ms = ?
          WHERE id = ? AND branch_id = ? AND state = 'sealed'`,
-        [commit.root, commit.files, commit.bytes, clock.now(), commit.id, commit.branch_id],
+        [commit.root, commit.files, commit.bytes, nowMs, commit.id, commit.branch_id],
       )
       if (changed === 0) return
-      await tx.run('UPDATE branches SET head = ? WHERE id = ?', [commit.id, commit.branch_id])
-      await tx.run('UPDATE branches SET root = ?, folded_seq = ? WHERE id = ? AND folded_seq < ?', [
-        commit.root,
-        commit.last_seq,
-        commit.branch_id,
-        commit.last_seq,
-      ])
-      await propagate(tx, this.#context, commit.id as CommitId)
       tx.afterCommit(signal.notify)
+      if (await isLeftBehind(tx, commit)) return
+      await noteHeadTime(tx, commit.id, nowMs)
+      await tx.run('UPDATE branches SET head = ? WHERE id = ?', [commit.id, commit.branch_id])
+      faultPoint('head.move')
+      await showFolded(tx, commit, commit.root, commit.last_seq)
+      await propagate(tx, this.#context, commit.id as CommitId)
     })
   }
+}
+
+/**
+ * The view is this tree and the changes above it. Not if a restore has moved the view past these changes meanwhile, or a merge was landed
+ * behind them: what the view shows has that in it.
+ */
+async function showFolded(tx: Transaction, commit: Unfinished, root: string, seq: number): Promise<void> {
+  await tx.run(
+    `UPDATE branches SET root = ?1, folded_seq = ?2 WHERE id = ?3 AND folded_seq < ?2 AND NOT EXISTS (
+       SELECT 1 FROM commits AS later INDEXED BY commits_unfinished
+       WHERE later.branch_id = ?3 AND later.finished_ms IS NULL AND later.kind = 'tree' AND later.ordinal > ?4)`,
+    [root, seq, commit.branch_id, commit.ordinal],
+  )
+}
+
+/** The branch was pointed elsewhere before the commit was finished: it can be read by its id, and is nobody's head. */
+async function isLeftBehind(tx: Transaction, commit: Unfinished): Promise<boolean> {
+  const moved = await tx.get('SELECT 1 FROM branch_moves WHERE branch_id = ? AND seq > ?', [
+    commit.branch_id,
+    commit.from_seq,
+  ])
+  return moved !== undefined
 }

@@ -4,30 +4,41 @@ export { StoredBranchSettings } from './branch-settings.ts'
 export {
   controlReason,
   createRepo,
-  deleteBranch,
-  deleteRepo,
   ensureBranch,
   getBranch,
   getRepo,
   listBranches,
   readRepos,
 } from './branches.ts'
-export { getCommit, listCommits, provenanceOf, subvenanceOf } from './commits.ts'
+export { listCommits } from './commit-log.ts'
+export { StoredCommitTags } from './commit-tags.ts'
+export { parseTime } from './commit-times.ts'
+export { getCommit, provenanceOf, subvenanceOf } from './commits.ts'
 export type { HistoryContext } from './context.ts'
+export { deleteBranch, deleteRepo } from './delete-branches.ts'
 export { DerivedBranches } from './derived.ts'
 export { discardRefused } from './discard.ts'
 export { ChangeSignal } from './events.ts'
 export { Finisher } from './finisher.ts'
 export { flushCommits } from './flush.ts'
+export { type Landing, landTree, readLandState } from './land-tree.ts'
+export { type Lease, Leases } from './leases.ts'
+export { BranchMerges } from './merges.ts'
 export { measureHistory } from './metrics.ts'
+export { moveBranch, protectBranch } from './move-branch.ts'
+export { BranchMoves } from './move-files.ts'
 export { OpenCommits } from './open-commits.ts'
+export { stagedChange } from './overlay.ts'
+export { RemovalGate } from './removal-gate.ts'
 export { renamedBefore, renameFile } from './rename.ts'
 export { RepoRoles } from './repo-roles.ts'
 export { findCommit, resolveRevision, resolveTarget } from './resolve.ts'
 export { restoreBranch } from './restore.ts'
+export { parseRevision } from './revision.ts'
 export { versioningMigrations } from './schema.ts'
 export { StoredSharing } from './sharing.ts'
 export { type ChangeOutcome, type ChangeRequest, type GroupWritten, Staging } from './staging.ts'
+export { StoredHistory } from './stored-history.ts'
 export { Sweeper } from './sweeper.ts'
 export { VersionTags } from './tags.ts'
 export { BranchTransactions } from './transactions.ts'

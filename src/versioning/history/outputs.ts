@@ -28,10 +28,12 @@ export async function storeOutput(
 ): Promise<DatumOutput> {
   const items: LeafItem[] = []
   const chunks: ChunkPlace[] = []
+  const relies: Buffer[] = []
   let sizeBytes = 0
   const keep = ({ item, staged }: StoredFile) => {
     items.push(item)
     for (const chunk of staged.chunks) chunks.push(chunk)
+    for (const sha256 of staged.relies) relies.push(sha256)
     sizeBytes += item.size
   }
   const large: OutputFile[] = []
@@ -41,7 +43,7 @@ export async function storeOutput(
     else large.push(file)
   })
   await eachOf(large, LARGE_AT_ONCE, async (file) => keep(await storeLarge(context, file, origin)))
-  if (chunks.length > 0) await context.db.write((tx) => context.content.publish(tx, chunks))
+  if (chunks.length + relies.length > 0) await context.db.write((tx) => context.content.publish(tx, chunks, relies))
   const root = items.length === 0 ? EMPTY_TREE : await context.treeWork.build(items)
   return { root, files: files.length, sizeBytes }
 }

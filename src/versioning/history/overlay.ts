@@ -1,6 +1,9 @@
 import type { Queries } from '../../kernel/index.ts'
 import type { CommitId } from '../model/index.ts'
 import { decodeEntry, encodeLeaf, type OverlayCursor, type TreeChange } from '../tree/index.ts'
+import { extendRuns, type Runs, RunsCursor, type StagedRow } from './overlay-runs.ts'
+
+export type { StagedRow }
 
 /** Branches whose staging area is kept sorted in memory. */
 const MAX_BRANCHES = 64
@@ -13,25 +16,15 @@ export interface View {
   readonly lastSeq: number
 }
 
-interface StagedRow {
-  readonly seq: number
-  readonly commit_id: string
-  readonly path: string
-  readonly entry: Buffer | null
-  readonly of_commit: string | null
-  readonly of_seq: number | null
-}
-
-/** The newest staged change of each path in (foldedSeq, lastSeq], sorted by path. Never written to once made. */
+/** The newest staged change of each path in (foldedSeq, lastSeq]. Never written to once made. */
 interface Overlay {
   readonly foldedSeq: number
   readonly lastSeq: number
-  readonly keys: readonly Buffer[]
-  readonly rows: readonly StagedRow[]
+  readonly runs: Runs
 }
 
 /**
- * Staging areas as sorted arrays, extended by what is new since the last listing instead of read again. A view is served exactly; one
+ * Staging areas, sorted, extended by what is new since the last listing instead of read again. A view is served exactly; one
  * that is older than what is kept is `stale`, and the caller reads its view again.
  */
 export class Overlays {
@@ -40,9 +33,12 @@ export class Overlays {
   async open(queries: Queries, view: View): Promise<{ kind: 'ready'; cursor: OverlayCursor } | { kind: 'stale' }> {
     if (view.foldedSeq === view.lastSeq) {
       this.#kept.delete(view.branchId)
-      return { kind: 'ready', cursor: new StagedCursor({ ...view, keys: [], rows: [] }) }
+      return { kind: 'ready', cursor: new RunsCursor([], stagedChange) }
     }
-    const kept = this.#kept.get(view.branchId)
+    const known = this.#kept.get(view.branchId)
+    // A merge that was landed shows changes again that were folded before: a newer view, whose changes begin earlier.
+    const beginsAnew = known && known.foldedSeq > view.foldedSeq && known.lastSeq < view.lastSeq
+    const kept = beginsAnew ? undefined : known
     if (kept && (kept.foldedSeq > view.foldedSeq || kept.lastSeq > view.lastSeq)) return { kind: 'stale' }
     const from = kept ? Math.max(kept.lastSeq, view.foldedSeq) : view.foldedSeq
     const fresh =
@@ -52,75 +48,18 @@ export class Overlays {
             'SELECT seq, commit_id, path, entry, of_commit, of_seq FROM changes WHERE branch_id = ? AND seq > ? AND seq <= ? ORDER BY seq',
             [view.branchId, from, view.lastSeq],
           )
-    const overlay = extend(kept, fresh, view)
+    const { foldedSeq, lastSeq } = view
+    const runs = extendRuns(kept?.runs ?? [], fresh, foldedSeq, kept?.foldedSeq ?? foldedSeq)
+    const overlay = { foldedSeq, lastSeq, runs }
     const now = this.#kept.get(view.branchId)
     if (!now || now.lastSeq <= overlay.lastSeq) this.#keep(view.branchId, overlay)
-    return { kind: 'ready', cursor: new StagedCursor(overlay) }
+    return { kind: 'ready', cursor: new RunsCursor(overlay.runs, stagedChange) }
   }
 
   #keep(branchId: number, overlay: Overlay): void {
     this.#kept.delete(branchId)
     if (this.#kept.size >= MAX_BRANCHES) this.#kept.delete(this.#kept.keys().next().value!)
     this.#kept.set(branchId, overlay)
-  }
-}
-
-function extend(kept: Overlay | undefined, fresh: readonly StagedRow[], view: View): Overlay {
-  const newest = new Map<string, StagedRow>()
-  for (const row of fresh) newest.set(row.path, row)
-  const added = [...newest.values()]
-    .map((row) => ({ key: Buffer.from(row.path), row }))
-    .sort((a, b) => Buffer.compare(a.key, b.key))
-  const keys: Buffer[] = []
-  const rows: StagedRow[] = []
-  let next = 0
-  const take = (key: Buffer, row: StagedRow) => {
-    keys.push(key)
-    rows.push(row)
-  }
-  for (const [index, row] of (kept?.rows ?? []).entries()) {
-    const key = kept!.keys[index]!
-    while (next < added.length && Buffer.compare(added[next]!.key, key) < 0) {
-      take(added[next]!.key, added[next]!.row)
-      next++
-    }
-    if (row.seq > view.foldedSeq && !newest.has(row.path)) take(key, row)
-  }
-  for (; next < added.length; next++) take(added[next]!.key, added[next]!.row)
-  return { foldedSeq: view.foldedSeq, lastSeq: view.lastSeq, keys, rows }
-}
-
-class StagedCursor implements OverlayCursor {
-  readonly #overlay: Overlay
-  #at = 0
-
-  constructor(overlay: Overlay) {
-    this.#overlay = overlay
-  }
-
-  async seek(key: Buffer): Promise<void> {
-    const { keys } = this.#overlay
-    let low = 0
-    let high = keys.length
-    while (low < high) {
-      const middle = (low + high) >>> 1
-      if (Buffer.compare(keys[middle]!, key) < 0) low = middle + 1
-      else high = middle
-    }
-    this.#at = low
-  }
-
-  async next(): Promise<TreeChange | undefined> {
-    return this.nextNow()
-  }
-
-  nextNow(): TreeChange | undefined {
-    const { keys, rows } = this.#overlay
-    const key = keys[this.#at]
-    const row = rows[this.#at]
-    if (!key || !row) return undefined
-    this.#at++
-    return stagedChange(key, row)
   }
 }
 

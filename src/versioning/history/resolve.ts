@@ -15,10 +15,17 @@ import {
   transactionBranch,
 } from '../model/index.ts'
 import { missing } from './branches.ts'
+import { readTag } from './commit-tag-rows.ts'
+import type { StoredCommitTags } from './commit-tags.ts'
+import { commitAt } from './commit-times.ts'
 import { unavailable } from './commits.ts'
+import { parseRevision } from './revision.ts'
 
 /** Candidates named in an AmbiguousCommit. */
 const MAX_CANDIDATES = 10
+
+/** What knows whether a name in a branch's place is a tag. */
+type TagFinder = Pick<StoredCommitTags, 'find'>
 
 interface Candidate {
   readonly id: string
@@ -32,24 +39,33 @@ interface Candidate {
  * What a bucket means. A branch is not looked up here: whatever is done with it will find out, in one statement, and names never
  * stand for a branch and a commit at once.
  */
-export async function resolveTarget(queries: Queries, repo: RepoName, name: string | undefined): Promise<Target> {
-  if (name !== undefined && isTransactionName(name)) return resolveTransaction(queries, repo, name)
+export async function resolveTarget(
+  queries: Queries,
+  tags: TagFinder,
+  repo: RepoName,
+  name: string | undefined,
+): Promise<Target> {
+  if (name !== undefined && isTransactionName(name)) return resolveTransaction(queries, tags, repo, name)
   if (name === undefined) {
     const row = await queries.get<{ default_branch: string }>('SELECT default_branch FROM repos WHERE name = ?', [repo])
     if (!row) throw new RepoNotFound(repo)
     return { kind: 'branch', repo, branch: row.default_branch as BranchName }
   }
-  if (!isCommitPrefix(name)) return { kind: 'branch', repo, branch: parseBranchName(name) }
+  if (!isCommitPrefix(name)) {
+    const branch = parseBranchName(name)
+    const tagged = await tags.find(repo, branch)
+    return tagged === undefined ? { kind: 'branch', repo, branch } : { kind: 'commit', repo, commit: tagged }
+  }
   const { commit, via } = await findInRepo(queries, repo, name)
   if (commit.state !== 'finished') throw unavailable(commit, via)
   return { kind: 'commit', repo, commit: commit.id as CommitId }
 }
 
 /** `tx-<name>` is on the default branch. */
-async function resolveTransaction(queries: Queries, repo: RepoName, text: string): Promise<Target> {
+async function resolveTransaction(queries: Queries, tags: TagFinder, repo: RepoName, text: string): Promise<Target> {
   const { name, onto } = splitTransaction(text)
   if (onto !== undefined) return { kind: 'branch', repo, branch: transactionBranch(name, onto) }
-  const target = await resolveTarget(queries, repo, undefined)
+  const target = await resolveTarget(queries, tags, repo, undefined)
   if (target.kind !== 'branch') throw new RepoNotFound(repo)
   return { kind: 'branch', repo, branch: transactionBranch(name, target.branch) }
 }
@@ -125,24 +141,37 @@ export async function findCommit(queries: Queries, id: string): Promise<CommitRe
   return { repo: one.repo as RepoName, commit: one.id as CommitId }
 }
 
-/** `master`, `master^`, `master^2` (two back), a commit id or prefix with the same. */
+/** What `Versioning` says a revision is. Throws CommitNotFound, AmbiguousCommit, RepoNotFound, BranchNotFound, InvalidInput (of a time). */
 export async function resolveRevision(queries: Queries, repo: RepoName, revision: string): Promise<CommitId> {
-  const [, base, ups] = /^([^^]+)((?:\^\d*)*)$/.exec(revision) ?? []
-  if (base === undefined) {
+  const { base, atMs, back } = parseRevision(revision)
+  const newest = await baseCommit(queries, repo, base ?? (await defaultBranch(queries, repo)))
+  const from = atMs === undefined ? newest : await commitAt(queries, newest, atMs)
+  if (from === undefined) {
     throw new CommitNotFound(
-      `${JSON.stringify(revision)} is not a revision: a branch or commit, then any number of ^ or ^N`,
+      `${repo}@${revision}: there was no finished commit yet at ${new Date(atMs!).toISOString()}`,
+      { repo, revision },
     )
   }
-  let commit = await baseCommit(queries, repo, base)
-  for (const [, digits] of (ups ?? '').matchAll(/\^(\d*)/g)) {
-    const steps = digits === '' ? 1 : Number(digits)
-    for (let step = 0; step < steps; step++) {
-      const row = await queries.get<{ parent: string | null }>('SELECT parent FROM commits WHERE id = ?', [commit])
-      if (!row?.parent) throw new CommitNotFound(`${repo}@${revision}: ${commit} has no parent`, { commit })
-      commit = row.parent as CommitId
-    }
-  }
-  return commit
+  return back === 0 ? from : commitsBack(queries, from, back, `${repo}@${revision}`)
+}
+
+/** So many first parents back: one statement, whatever the number. */
+async function commitsBack(queries: Queries, from: CommitId, back: number, name: string): Promise<CommitId> {
+  const row = await queries.get<{ depth: number; id: string }>(
+    `WITH RECURSIVE line (depth, id, parent) AS (
+       SELECT 0, id, parent FROM commits WHERE id = ?
+       UNION ALL SELECT line.depth + 1, c.id, c.parent FROM line CROSS JOIN commits AS c ON c.id = line.parent WHERE line.depth < ?
+     ) SELECT depth, id FROM line ORDER BY depth DESC LIMIT 1`,
+    [from, back],
+  )
+  if (row?.depth === back) return row.id as CommitId
+  throw new CommitNotFound(`${name}: ${row?.id ?? from} has no parent`, { commit: row?.id ?? from })
+}
+
+async function defaultBranch(queries: Queries, repo: RepoName): Promise<string> {
+  const row = await queries.get<{ default_branch: string }>('SELECT default_branch FROM repos WHERE name = ?', [repo])
+  if (!row) throw new RepoNotFound(repo)
+  return row.default_branch
 }
 
 async function baseCommit(queries: Queries, repo: RepoName, base: string): Promise<CommitId> {
@@ -152,7 +181,11 @@ async function baseCommit(queries: Queries, repo: RepoName, base: string): Promi
     repo,
     branch,
   ])
-  if (!row) throw await missing(queries, { repo, branch })
+  if (!row) {
+    const tag = await readTag(queries, repo, branch)
+    if (tag) return tag.commit_id as CommitId
+    throw await missing(queries, { repo, branch })
+  }
   if (row.head) return row.head as CommitId
   throw new CommitNotFound(`${repo}@${branch} has no finished commit yet`, { repo, branch })
 }

@@ -16,8 +16,8 @@ export async function restoreBranch(
 ): Promise<{ commit: CommitId; branchId: number }> {
   const nowMs = context.clock.now()
   return context.db.write(async (tx) => {
-    const branch = await tx.get<{ id: number; last_seq: number; pipeline: string | null }>(
-      'SELECT id, last_seq, pipeline FROM branches WHERE repo = ? AND name = ?',
+    const branch = await tx.get<{ id: number; last_seq: number; pipeline: string | null; protected: number }>(
+      'SELECT id, last_seq, pipeline, protected FROM branches WHERE repo = ? AND name = ?',
       [at.repo, at.branch],
     )
     if (!branch) throw await missing(tx, at)
@@ -44,8 +44,8 @@ export async function restoreBranch(
     const seq = branch.last_seq + 1
     await tx.run(
       `INSERT INTO commits (id, repo, branch_id, branch, ordinal, kind, state, parent, root, folded_seq, from_seq, last_seq,
-                            started_ms, files, bytes, message)
-       SELECT ?, repo, id, name, ordinals + 1, 'tree', 'sealed', tip, ?, ?, ?, ?, ?, ?, ?, ? FROM branches WHERE id = ?`,
+                            started_ms, files, bytes, message, tree_of)
+       SELECT ?, repo, id, name, ordinals + 1, 'tree', 'sealed', tip, ?, ?, ?, ?, ?, ?, ?, ?, ? FROM branches WHERE id = ?`,
       [
         commit,
         target.root,
@@ -56,6 +56,7 @@ export async function restoreBranch(
         target.files,
         target.bytes,
         input.message ?? `restore ${to}`,
+        to,
         branch.id,
       ],
     )

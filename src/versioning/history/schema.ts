@@ -1,6 +1,6 @@
 import type { Generated } from 'kysely'
 import type { MigrationSet } from '../../kernel/index.ts'
-import { contentSchema } from '../content/index.ts'
+import { collectedSchema, contentSchema } from '../content/index.ts'
 
 /** Rows as the queries of this folder see them. Hashes and ids are lower-case hex text, times are ms since 1970, flags 0 and 1. */
 export interface Tables {
@@ -20,10 +20,11 @@ export interface Tables {
   version_tags: { commit_id: string; seq: number; tags: string }
   version_access: { commit_id: string; seq: number; access: string }
   scratch: { branch_id: number; path: string; area: string; at_ms: number; entry: Buffer }
-  dropped_changes: { branch_id: number }
+  dropped_changes: { branch_id: number; from_seq: number }
   uploads: UploadRow
   parts: PartRow
   commit_tags: CommitTagRow
+  branch_moves: BranchMoveRow
 }
 
 export interface BranchRow {
@@ -63,6 +64,8 @@ export interface BranchRow {
   tags: string | null
   /** Who besides its users may use it; null: nobody. */
   access: Generated<string | null>
+  /** Of a transaction: what was deleted by its id on the branch up to this number is deleted in it too. */
+  hidden_to: Generated<number | null>
   /** 1: nothing is written to it but by merges. */
   protected: Generated<number>
 }
@@ -115,6 +118,10 @@ export interface CommitRow {
   made_by: string | null
   /** The second parent of a merge. */
   merge_parent: string | null
+  /** When it became the head of its branch, and never before those that were it earlier: by it a commit is found by date. Null: it never was. */
+  head_ms: number | null
+  /** Of a restore: the commit whose tree it took. */
+  tree_of: string | null
 }
 
 /** A name for a commit that never moves; branches and these share the names of a repo. */
@@ -125,6 +132,17 @@ export interface CommitTagRow {
   created_ms: number
   author: string | null
   message: string
+}
+
+/** A branch was pointed at another commit. Its changes above `seq` go on from there; those below belong to the line it left. */
+export interface BranchMoveRow {
+  branch_id: number
+  seq: number
+  to_commit: string
+  /** What was the newest commit until then. */
+  from_commit: string | null
+  at_ms: number
+  author: string | null
 }
 
 export interface ProvenanceRow {
@@ -345,7 +363,34 @@ const graph: readonly string[] = [
   ) WITHOUT ROWID`,
   'CREATE INDEX commit_tags_by_commit ON commit_tags (commit_id)',
   'ALTER TABLE repos ADD COLUMN retention TEXT',
+  ...collectedSchema,
+  // Commits that no branch and no tag leads to, and when that was first seen.
+  'CREATE TABLE unreachable_commits (commit_id TEXT PRIMARY KEY, since_ms INTEGER NOT NULL) WITHOUT ROWID',
+  // Where a branch was pointed at another commit: its changes from `seq` on follow `to_commit`, and not what was there before.
+  `CREATE TABLE branch_moves (
+    branch_id INTEGER NOT NULL, seq INTEGER NOT NULL, to_commit TEXT NOT NULL, from_commit TEXT, at_ms INTEGER NOT NULL, author TEXT,
+    PRIMARY KEY (branch_id, seq)
+  ) WITHOUT ROWID`,
 ]
+
+/** Finding commits by time, and what came onto a branch as a tree. */
+const lookingBack: readonly string[] = [
+  'ALTER TABLE commits ADD COLUMN head_ms INTEGER',
+  'ALTER TABLE commits ADD COLUMN tree_of TEXT',
+  'ALTER TABLE branches ADD COLUMN hidden_to INTEGER',
+  'CREATE INDEX hidden_versions_by_number ON hidden_versions (branch_id, at_seq)',
+  // Of older stores: a clock that went back counts as having stood still.
+  `UPDATE commits SET head_ms = w.head_ms FROM (
+     SELECT number, max(finished_ms) OVER (PARTITION BY branch_id ORDER BY ordinal) AS head_ms FROM commits WHERE state = 'finished'
+   ) AS w WHERE w.number = commits.number`,
+  'CREATE INDEX commits_by_head_time ON commits (branch_id, head_ms, ordinal) WHERE head_ms IS NOT NULL',
+  'CREATE INDEX commits_by_repo_time ON commits (repo, head_ms, number) WHERE head_ms IS NOT NULL',
+  // Few among many: what they changed is no list of changes.
+  "CREATE INDEX commits_as_trees ON commits (branch_id, ordinal) WHERE kind <> 'batch'",
+]
+
+/** A branch that is deleted may leave its finished changes behind: only those above a number go, bit by bit. */
+const slices: readonly string[] = ['ALTER TABLE dropped_changes ADD COLUMN from_seq INTEGER NOT NULL DEFAULT 0']
 
 /** The metadata of repos, branches, commits and content. */
 export const versioningMigrations: MigrationSet = {
@@ -353,6 +398,6 @@ export const versioningMigrations: MigrationSet = {
   migrations: [
     { version: 1, up: [...contentSchema, ...history] },
     { version: 2, up: endpoint },
-    { version: 3, up: graph },
+    { version: 3, up: [...graph, ...lookingBack, ...slices] },
   ],
 }

@@ -2,6 +2,7 @@ import type { Database, Transaction } from '../../kernel/index.ts'
 import type { Sharing } from '../beside.ts'
 import { type BranchAddress, type CannedAccess, isVersion, type VersionId } from '../model/index.ts'
 import { missing, writableBranch } from './branches.ts'
+import type { Carried } from './place-slice.ts'
 import { refuseScratch } from './tags.ts'
 
 /** Who besides its users a branch or a version is shared with: a column of the branch, and rows by version id outside the tree. */
@@ -86,6 +87,16 @@ export class StoredSharing implements Sharing {
     await tx.run(
       'INSERT OR REPLACE INTO version_access (commit_id, seq, access) SELECT ?, ?, access FROM version_access WHERE commit_id = ? AND seq = ?',
       [to.commit, to.seq, from.commit, from.seq],
+    )
+  }
+
+  /** Of several, as `VersionTags.carryAll`. */
+  async carryAll(tx: Transaction, to: VersionId['commit'], carried: Carried): Promise<void> {
+    if (!this.#some) return
+    await tx.run(
+      `INSERT OR REPLACE INTO version_access (commit_id, seq, access) SELECT ?, w.value ->> 2, a.access FROM json_each(?) AS w
+       CROSS JOIN version_access AS a ON a.commit_id = w.value ->> 0 AND a.seq = w.value ->> 1`,
+      [to, JSON.stringify(carried)],
     )
   }
 

@@ -15,13 +15,15 @@ import {
 } from '../model/index.ts'
 import { encodeEntry } from '../tree/index.ts'
 import { controlReason, missing, readOnlyReason } from './branches.ts'
-import { type Current, currentOf, readCurrent, refusal } from './conditions.ts'
+import { type Current, currentOf, readCurrent, refusal, warmCurrent } from './conditions.ts'
 import type { HistoryContext } from './context.ts'
 import { ScratchGroup } from './scratch.ts'
 import { openBatch } from './seal.ts'
 
 /** Changes in one transaction at most: longer groups only make everybody wait for the slowest. */
 const MAX_GROUP = 1024
+/** From here on the leaves around the paths of one request are read ahead. */
+const WORTH_WARMING = 16
 /** What an entry's bytes may come to; a tree's node could not hold one of 64 KiB. Metadata is bounded far below, headers are not. */
 const MAX_ENTRY_BYTES = 16 * KIB
 /** Commits whose authors are remembered as written; a hint that saves a statement, nothing more. */
@@ -35,6 +37,9 @@ export interface ChangeRequest {
   /** Null deletes. */
   readonly entry: Entry | null
   readonly chunks: readonly ChunkPlace[]
+  /** What it needs of the store besides (StagedContent); of a copy: its content. */
+  readonly relies?: readonly Buffer[]
+  readonly copied?: boolean
   readonly conditions?: WriteConditions | undefined
   /** Only if this is what the path holds now; BranchMoved otherwise. */
   readonly onVersion?: VersionId
@@ -94,6 +99,7 @@ export interface BranchState {
   readonly last_seq: number
   readonly open_commit: string | null
   readonly pipeline: string | null
+  readonly protected: number
   readonly kind: 'branch' | 'transaction'
   readonly versioned_from: number | null
 }
@@ -132,11 +138,13 @@ export class Staging {
    * All in one transaction; each is refused or done by itself, or with `together` all of them or none (of which only the first may
    * have a `within`). Rejects if the branch can't be written or the store is full.
    */
-  submit(
+  async submit(
     at: BranchAddress,
     requests: readonly ChangeRequest[],
     { together = false } = {},
   ): Promise<readonly ChangeOutcome[]> {
+    const asked = requests.filter(asksForCurrent)
+    if (asked.length >= WORTH_WARMING) await warmCurrent(this.#context, at, asked)
     return new Promise((resolve, reject) => {
       this.#queue.push({ at, requests: requests.map(encoded), together, resolve, reject })
       this.#running ??= this.#run()
@@ -223,7 +231,7 @@ export class Staging {
   ): Promise<void> {
     const at = units[0]!.at
     const branch = await tx.get<BranchState>(
-      'SELECT id, root, folded_seq, last_seq, open_commit, pipeline, kind, versioned_from FROM branches WHERE repo = ? AND name = ?',
+      'SELECT id, root, folded_seq, last_seq, open_commit, pipeline, protected, kind, versioned_from FROM branches WHERE repo = ? AND name = ?',
       [at.repo, at.branch],
     )
     const refused = branch ? readOnlyReason(at, branch) : await missing(tx, at)
@@ -324,9 +332,10 @@ export class Staging {
     version: VersionId,
   ): Promise<Error | undefined> {
     const refused = refusalOf(request, before ?? null)
-    if (refused || !request.within) return refused
+    if (refused) return refused
     try {
-      await request.within(tx, branch, version)
+      if (request.entry) await this.#admit(tx, request, request.entry)
+      await request.within?.(tx, branch, version)
       return undefined
     } catch (error) {
       // The domain's refusals concern this change alone; anything else (a full disk) fails the group.
@@ -335,16 +344,18 @@ export class Staging {
     }
   }
 
+  /** Content may have been collected since it was staged, or looked at. */
+  #admit(tx: Transaction, { chunks, relies = [], copied = false }: ChangeRequest, entry: Entry): Promise<void> {
+    return this.#context.content.admit(tx, { chunks, relies, copied, content: entry.content })
+  }
+
   /** What the paths hold now, for those that are asked about: conditional changes and deletes. */
   async #currentEntries(
     tx: Transaction,
     branch: BranchState,
     requests: readonly ChangeRequest[],
   ): Promise<Map<string, Current | null>> {
-    const wanted = new Set<string>()
-    for (const { path, entry, conditions, onVersion } of requests) {
-      if (conditions || onVersion || entry === null) wanted.add(path)
-    }
+    const wanted = new Set(requests.filter(asksForCurrent).map(({ path }) => path))
     if (wanted.size === 0) return new Map()
     return readCurrent(tx, this.#context, branch, [...wanted])
   }
@@ -362,6 +373,10 @@ export class Staging {
     })
   }
 }
+
+/** Whether what its path holds now is asked about. */
+const asksForCurrent = ({ entry, conditions, onVersion }: ChangeRequest): boolean =>
+  entry === null || conditions !== undefined || onVersion !== undefined
 
 /** Why a change can't be made, by what its path holds now. */
 function refusalOf(request: ChangeRequest, current: Current | null): Error | undefined {

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { afterEach, beforeEach, describe, it } from 'node:test'
 import { silentLog } from '../../kernel/index.ts'
-import { branchOf, openTestStore, putText, type TestStore } from '../testing/store.ts'
+import { branchOf, openTestStore, putText, sealCommit, type TestStore } from '../testing/store.ts'
 import { SCRATCH_LIFE_MS, Sweeper } from './sweeper.ts'
 
 const images = branchOf('images@master')
@@ -59,5 +59,32 @@ describe('what nobody asks for any more', () => {
     await store.versioning.transactions.abort(at)
     await sweeper.sweep()
     assert.deepEqual([await count('changes'), await count('dropped_changes')], [0, 0])
+  })
+
+  it('are the changes of a repo that was deleted, bit by bit, and not those of another', async () => {
+    await store.versioning.createBranch(branchOf('gone@master'))
+    for (const path of ['a', 'b', 'c']) await putText(store.versioning, branchOf('gone@master'), path, path)
+    await sealCommit(store.versioning, branchOf('gone@master'))
+    await putText(store.versioning, images, 'kept', 'x')
+    await store.versioning.deleteRepo(branchOf('gone@master').repo)
+    await sweeper.sweep()
+    assert.deepEqual([await count('changes'), await count('dropped_changes')], [1, 0])
+  })
+
+  it('are of a deleted branch only those that no commit has: branches that were made from its commits show the others', async () => {
+    const [side, other] = [branchOf('images@side'), branchOf('images@other')]
+    await store.versioning.createBranch(side)
+    await putText(store.versioning, side, 'a', 'one')
+    const { id } = await sealCommit(store.versioning, side)
+    await putText(store.versioning, side, 'a', 'never finished')
+    await store.versioning.createBranch(other, { from: id })
+    await store.versioning.deleteBranch(side, { force: true })
+    await sweeper.sweep()
+    assert.deepEqual([await count('changes'), await count('dropped_changes')], [1, 0])
+    const { versions } = await store.versioning.versions.list(other, { limit: 10 })
+    assert.deepEqual(
+      versions.map(({ path, version }) => [path, version]),
+      [['a', { commit: id, seq: 1 }]],
+    )
   })
 })

@@ -6,16 +6,17 @@ const SWEEP_MS = 10 * 60_000
 /** A scratch folder is removed so long after its last write. */
 export const SCRATCH_LIFE_MS = 24 * 3_600_000
 /** Rows removed by one transaction: writers wait for no more. */
-const ROWS_AT_ONCE = 2_000
+const ROWS_AT_ONCE = 1_000
 /** Scratch folders, and branches, looked at by one sweep; the next goes on. */
 const MAX_AT_ONCE = 1_000
 
-/** Removes what nobody will ask for again: old scratch folders, and the changes of transactions that have ended. */
+/** Removes what nobody will ask for again: old scratch folders, and the changes of transactions that have ended and of branches that were deleted. */
 export class Sweeper {
   readonly #context: Pick<HistoryContext, 'db' | 'clock' | 'log'>
   readonly #onSwept: () => void
   #timer: NodeJS.Timeout | undefined
   #running: Promise<void> | undefined
+  #wanted = false
   #closed = false
 
   constructor(context: Pick<HistoryContext, 'db' | 'clock' | 'log'>, onSwept: () => void) {
@@ -29,9 +30,10 @@ export class Sweeper {
     this.wake()
   }
 
-  /** Sweeps now, if it does not already. */
+  /** Sweeps now; if it does already, it will once more: it may have passed by what this is about. */
   wake(): void {
     if (this.#closed) return
+    this.#wanted = this.#running !== undefined
     this.#running ??= this.sweep()
       .catch((error: unknown) => {
         // Nothing is lost by it: the next sweep finds the same rows.
@@ -40,6 +42,7 @@ export class Sweeper {
       })
       .finally(() => {
         this.#running = undefined
+        if (this.#wanted) this.wake()
       })
   }
 
@@ -77,14 +80,20 @@ export class Sweeper {
 
   async #sweepChanges(): Promise<void> {
     const { db } = this.#context
-    const dropped = await db.all<{ branch_id: number }>(`SELECT branch_id FROM dropped_changes LIMIT ${MAX_AT_ONCE}`)
-    for (const { branch_id } of dropped) {
+    const dropped = await db.all<{ branch_id: number; from_seq: number }>(
+      `SELECT branch_id, from_seq FROM dropped_changes LIMIT ${MAX_AT_ONCE}`,
+    )
+    for (const { branch_id, from_seq } of dropped) {
       const ended = await this.#inSlices(
         `DELETE FROM changes WHERE branch_id = ?1 AND seq IN (
-           SELECT seq FROM changes WHERE branch_id = ?1 ORDER BY seq LIMIT ${ROWS_AT_ONCE})`,
-        [branch_id],
+           SELECT seq FROM changes WHERE branch_id = ?1 AND seq > ?2 ORDER BY seq LIMIT ${ROWS_AT_ONCE})`,
+        [branch_id, from_seq],
       )
-      if (ended) await db.write((tx) => tx.run('DELETE FROM dropped_changes WHERE branch_id = ?', [branch_id]))
+      if (!ended) return
+      await db.write((tx) =>
+        // More of it may have been dropped meanwhile.
+        tx.run('DELETE FROM dropped_changes WHERE branch_id = ? AND from_seq >= ?', [branch_id, from_seq]),
+      )
     }
   }
 

@@ -3,6 +3,7 @@ import type { ObjectTags } from '../beside.ts'
 import { type BranchAddress, isVersion, type Tag, type VersionId } from '../model/index.ts'
 import { writableBranch } from './branches.ts'
 import { GroupedReads } from './grouped-reads.ts'
+import type { Carried } from './place-slice.ts'
 
 const none: readonly Tag[] = []
 
@@ -61,6 +62,16 @@ export class VersionTags implements ObjectTags {
     await tx.run(
       'INSERT OR REPLACE INTO version_tags (commit_id, seq, tags) SELECT ?, ?, tags FROM version_tags WHERE commit_id = ? AND seq = ?',
       [to.commit, to.seq, from.commit, from.seq],
+    )
+  }
+
+  /** Of several: what versions of the one commit are numbered in the other. */
+  async carryAll(tx: Transaction, to: VersionId['commit'], carried: Carried): Promise<void> {
+    if (!this.#some) return
+    await tx.run(
+      `INSERT OR REPLACE INTO version_tags (commit_id, seq, tags) SELECT ?, w.value ->> 2, t.tags FROM json_each(?) AS w
+       CROSS JOIN version_tags AS t ON t.commit_id = w.value ->> 0 AND t.seq = w.value ->> 1`,
+      [to, JSON.stringify(carried)],
     )
   }
 

@@ -118,6 +118,7 @@ interface BothSides {
   readonly mine: Buffer | null
   readonly mine_conditional: number
   readonly their_seq: number | null
+  readonly their_commit: string | null
   readonly theirs: Buffer | null
   readonly their_conditional: number | null
 }
@@ -166,7 +167,7 @@ async function conflicting(
     `SELECT w.value AS path,
             (SELECT entry FROM changes WHERE branch_id = ?2 AND path = w.value ORDER BY seq DESC LIMIT 1) AS mine,
             (SELECT max(conditional) FROM changes WHERE branch_id = ?2 AND path = w.value) AS mine_conditional,
-            c.seq AS their_seq, c.entry AS theirs,
+            coalesce(c.of_seq, c.seq) AS their_seq, coalesce(c.of_commit, c.commit_id) AS their_commit, c.entry AS theirs,
             (SELECT max(conditional) FROM changes WHERE branch_id = ?3 AND path = w.value AND seq > ?4) AS their_conditional
      FROM json_each(?1) AS w
      LEFT JOIN changes AS c ON c.branch_id = ?3 AND c.seq = (
@@ -175,11 +176,20 @@ async function conflicting(
   )
   const found: string[] = []
   for (const row of rows) {
+    if (row.their_seq !== null && (await isAsBefore(nodes, sides, row))) continue
     const theirs = row.their_seq === null ? await inHead(nodes, sides, row.path) : row.theirs && decodeEntry(row.theirs)
     const onCondition = row.mine_conditional === 1 || row.their_conditional === 1
     if (onCondition || !isSameFile(row.mine && decodeEntry(row.mine), theirs)) found.push(row.path)
   }
   return found
+}
+
+/** Whether the branch holds again what it held when the transaction began: then it is not changed, whatever came between. */
+async function isAsBefore(nodes: HistoryContext['nodes'], sides: Sides, row: BothSides): Promise<boolean> {
+  const [item] = await lookupMany(nodes, sides.baseRoot as TreeHash, [Buffer.from(row.path)])
+  if (!item || !row.theirs) return !item && !row.theirs
+  const { version } = decodeLeaf(item.key, item.value)
+  return version.commit === row.their_commit && version.seq === row.their_seq
 }
 
 async function inHead(nodes: HistoryContext['nodes'], sides: Sides, path: string): Promise<Entry | null> {

@@ -1,6 +1,7 @@
-import type { Queries, Transaction } from '../../kernel/index.ts'
+import { faultPoint, type Queries, type Transaction } from '../../kernel/index.ts'
 import { type BranchAddress, BranchMoved, type BranchName, type CommitId, type RepoName } from '../model/index.ts'
 import { EMPTY_TREE } from '../tree/index.ts'
+import { LINE_SEQ } from './branch-line.ts'
 import { readOnlyReason } from './branches.ts'
 import type { HistoryContext } from './context.ts'
 import { sealOpenBatch } from './seal.ts'
@@ -51,6 +52,7 @@ interface BranchState {
   readonly repo: string
   readonly name: string
   readonly pipeline: string | null
+  readonly protected: number
   readonly last_seq: number
   readonly root: string
   readonly seq: number
@@ -88,8 +90,8 @@ async function check(
 async function branchState(queries: Queries, at: BranchAddress, row: TransactionRow): Promise<BranchState> {
   const branch = await queries.get<BranchState>(
     // A head (or base) of another branch is where this one began: all of its changes came after.
-    `SELECT b.id, b.repo, b.name, b.pipeline, b.last_seq,
-            coalesce(h.root, ?1) AS root, CASE WHEN h.branch_id = b.id THEN h.last_seq ELSE 0 END AS seq,
+    `SELECT b.id, b.repo, b.name, b.pipeline, b.protected, b.last_seq,
+            coalesce(h.root, ?1) AS root, max(CASE WHEN h.branch_id = b.id THEN h.last_seq ELSE 0 END, ${LINE_SEQ}) AS seq,
             coalesce(s.root, ?1) AS base_root, CASE WHEN s.branch_id = b.id THEN s.last_seq ELSE 0 END AS base_seq,
             (SELECT id FROM commits WHERE branch_id = b.id AND finished_ms IS NULL AND kind = 'tree'
              ORDER BY ordinal DESC LIMIT 1) AS restoring
@@ -114,16 +116,18 @@ async function move(
   const row = await openTransactionRow(tx, at)
   if (row.id !== checked.row.id || row.last_seq !== checked.row.last_seq) return undefined
   const branch = await branchState(tx, at, row)
-  const restored = await tx.get("SELECT 1 FROM commits WHERE branch_id = ? AND kind = 'tree' AND from_seq > ?", [
-    branch.id,
-    checked.branchSeq,
-  ])
-  if (restored) return undefined
+  const replaced = await tx.get(
+    `SELECT 1 FROM commits WHERE branch_id = ?1 AND kind = 'tree' AND from_seq > ?2
+     UNION ALL SELECT 1 FROM branch_moves WHERE branch_id = ?1 AND seq > ?2`,
+    [branch.id, checked.branchSeq],
+  )
+  if (replaced) return undefined
   await refuseLaterConflicts(tx, context, checked.sides, checked.branchSeq, branch.last_seq)
   await refuseDeletedVersions(tx, checked.sides)
   await sealOpenBatch(tx, branch.id, { includePinned: true })
   const commit = row.open_commit as CommitId
   await moveCommit(tx, row, branch, at)
+  faultPoint('transaction.move')
   await moveChanges(tx, row, branch)
   if (input.message !== undefined) {
     await tx.run('UPDATE commits SET message = ? WHERE id = ?', [input.message, commit])

@@ -6,6 +6,9 @@ import type { HistoryContext } from './context.ts'
 import { openBatch } from './seal.ts'
 import { branchOf } from './transaction-rows.ts'
 
+/** Others of that moment are shown in the transaction, and can be deleted there. */
+const MAX_HIDDEN_TAKEN = 5_000
+
 /**
  * A hidden branch at the head of the one that it will be finished on, with a batch that no rule seals. Returns whether it was made:
  * one that is open already is left as it is.
@@ -19,8 +22,8 @@ export async function insertTransaction(
   const onto = branchOf(at)
   return context.db.write(async (tx) => {
     if (await tx.get('SELECT 1 FROM branches WHERE repo = ? AND name = ?', [at.repo, at.branch])) return false
-    const branch = await tx.get<{ id: number; pipeline: string | null; open: number }>(
-      `SELECT id, pipeline, (SELECT count(*) FROM branches AS t WHERE t.onto = b.id) AS open
+    const branch = await tx.get<{ id: number; pipeline: string | null; protected: number; open: number }>(
+      `SELECT id, pipeline, protected, (SELECT count(*) FROM branches AS t WHERE t.onto = b.id) AS open
        FROM branches AS b WHERE repo = ? AND name = ? AND kind = 'branch'`,
       [onto.repo, onto.branch],
     )
@@ -35,9 +38,9 @@ export async function insertTransaction(
     }
     await tx.run(
       `INSERT INTO branches (repo, name, root, folded_seq, last_seq, tip, head, ordinals, created_ms, bucket, kind, onto,
-                             base_commit, versioned_from)
+                             base_commit, versioned_from, hidden_to)
        SELECT b.repo, ?, coalesce(h.root, ?), 0, 0, b.head, b.head, 0, ?, ?, 'transaction', b.id, b.head,
-              CASE WHEN b.versioned_from IS NULL THEN NULL ELSE 0 END
+              CASE WHEN b.versioned_from IS NULL THEN NULL ELSE 0 END, b.last_seq
        FROM branches AS b LEFT JOIN commits AS h ON h.id = b.head WHERE b.id = ?`,
       [at.branch, EMPTY_TREE, nowMs, `${at.branch}.${at.repo}`, branch.id],
     )
@@ -45,6 +48,13 @@ export async function insertTransaction(
       at.repo,
       at.branch,
     ])
+    // Deleted by their ids since the branch's last change: what is deleted from now on has the same number.
+    await tx.run(
+      `INSERT INTO hidden_versions (branch_id, commit_id, seq, path, at_seq)
+       SELECT ?, h.commit_id, h.seq, h.path, 0 FROM branches AS b CROSS JOIN hidden_versions AS h INDEXED BY hidden_versions_by_number
+       ON h.branch_id = b.id AND h.at_seq = b.last_seq + 1 WHERE b.id = ? LIMIT ${MAX_HIDDEN_TAKEN}`,
+      [made!.id, branch.id],
+    )
     const commit = context.newCommitId()
     await openBatch(tx, made!.id, commit, { nowMs, pinned: true, message: input.message ?? '' })
     if (input.author) {

@@ -1,7 +1,10 @@
 import { Worker } from 'node:worker_threads'
 import { Corrupt, StorageFull } from '../../kernel/index.ts'
+import type { MergeConflictPath, MergeResolution } from '../merges.ts'
 import type { Path, TreeHash } from '../model/index.ts'
-import type { LeafItem } from '../tree/index.ts'
+import type { LeafItem, MergeOptions, MergeSlice } from '../tree/index.ts'
+import type { PlaceReply, PlaceRequest } from './place-slice.ts'
+import type { WithoutReply, WithoutRequest } from './without-slice.ts'
 
 /** What the worker is started with. */
 export interface TreeWorkerData {
@@ -32,6 +35,42 @@ export type TreeRequest =
       readonly outputs: readonly TreeHash[]
       readonly base: TreeHash
     }
+  | MergeRequest
+  | MergeLaterRequest
+  | PlaceRequest
+  | WithoutRequest
+
+/** A slice of a three-way merge: differences from `from` on, at most `limit`. `ours` of the next slice is the root of this one. */
+export interface MergeRequest {
+  readonly kind: 'merge'
+  readonly base: TreeHash
+  readonly ours: TreeHash
+  readonly theirs: TreeHash
+  readonly from: Uint8Array | undefined
+  readonly limit: number
+  readonly mode: MergeOptions['mode']
+  readonly resolve: MergeResolution
+  /** Conflicts that are named. */
+  readonly maxConflicts: number
+}
+
+export interface MergeReply
+  extends Pick<MergeSlice, 'root' | 'files' | 'bytes' | 'counts' | 'conflictsTotal' | 'decided'> {
+  readonly conflicts: readonly MergeConflictPath[]
+  readonly next: Uint8Array | undefined
+}
+
+/** What came onto the branch since a merge was computed: the changes in (fromSeq, toSeq], merged into its tree path by path. */
+export interface MergeLaterRequest extends Pick<MergeRequest, 'base' | 'theirs' | 'resolve' | 'maxConflicts'> {
+  readonly kind: 'mergeLater'
+  readonly branchId: number
+  readonly merged: TreeHash
+  readonly fromSeq: number
+  readonly toSeq: number
+}
+
+export interface MergeLaterReply
+  extends Pick<MergeReply, 'root' | 'files' | 'bytes' | 'conflicts' | 'conflictsTotal'> {}
 
 export interface FoldResult {
   readonly root: TreeHash
@@ -58,6 +97,10 @@ export interface TreeWork {
   /** Items in any order; keys unique. */
   build(items: readonly LeafItem[]): Promise<TreeHash>
   union(request: Omit<Extract<TreeRequest, { kind: 'union' }>, 'kind'>): Promise<UnionResult>
+  merge(request: Omit<MergeRequest, 'kind'>): Promise<MergeReply>
+  mergeLater(request: Omit<MergeLaterRequest, 'kind'>): Promise<MergeLaterReply>
+  place(request: Omit<PlaceRequest, 'kind'>): Promise<PlaceReply>
+  without(request: Omit<WithoutRequest, 'kind'>): Promise<WithoutReply>
   close(): Promise<void>
 }
 
@@ -91,6 +134,22 @@ class TreeWorkClient implements TreeWork {
 
   union(request: Omit<Extract<TreeRequest, { kind: 'union' }>, 'kind'>): Promise<UnionResult> {
     return this.#ask({ kind: 'union', ...request }) as Promise<UnionResult>
+  }
+
+  merge(request: Omit<MergeRequest, 'kind'>): Promise<MergeReply> {
+    return this.#ask({ kind: 'merge', ...request }) as Promise<MergeReply>
+  }
+
+  mergeLater(request: Omit<MergeLaterRequest, 'kind'>): Promise<MergeLaterReply> {
+    return this.#ask({ kind: 'mergeLater', ...request }) as Promise<MergeLaterReply>
+  }
+
+  place(request: Omit<PlaceRequest, 'kind'>): Promise<PlaceReply> {
+    return this.#ask({ ...request, kind: 'place' }) as Promise<PlaceReply>
+  }
+
+  without(request: Omit<WithoutRequest, 'kind'>): Promise<WithoutReply> {
+    return this.#ask({ kind: 'without', ...request }) as Promise<WithoutReply>
   }
 
   async close(): Promise<void> {

@@ -1,23 +1,24 @@
 import { parentPort, workerData } from 'node:worker_threads'
 import { type Database, DomainError, errorMessage, openSqlite, silentLog, unreachable } from '../../kernel/index.ts'
-import { type CommitId, type Content, isMarker, type TreeHash } from '../model/index.ts'
+import type { CommitId, Content, TreeHash } from '../model/index.ts'
 import {
-  apply,
+  applyCounted,
   build,
+  countItem,
   decodeLeaf,
   EMPTY_TREE,
   encodeEntry,
   encodeLeaf,
   type LeafItem,
-  lookupMany,
   type NodeStore,
   openNodeStore,
-  type TreeChange,
   type TreeSettings,
   treeCursor,
 } from '../tree/index.ts'
-import { stagedChange } from './overlay.ts'
+import { mergeLater, mergeSlice, newestChanges } from './merge-slice.ts'
+import { placeSlice } from './place-slice.ts'
 import type { FoldResult, TreeReply, TreeRequest, TreeWorkerData, UnionResult } from './tree-work.ts'
+import { withoutSlice } from './without-slice.ts'
 
 /** Conflicts named in a failed job; the first few say enough. */
 const MAX_CONFLICTS = 20
@@ -68,6 +69,14 @@ function run(request: TreeRequest): Promise<unknown> {
       )
     case 'union':
       return union(store, request)
+    case 'merge':
+      return mergeSlice(store, settings, request)
+    case 'mergeLater':
+      return mergeLater(db, store, settings, request)
+    case 'place':
+      return placeSlice(db, store, settings, request)
+    case 'without':
+      return withoutSlice(store, settings, request)
     default:
       return unreachable(request)
   }
@@ -78,33 +87,8 @@ async function fold(
   nodes: NodeStore,
   { branchId, base, fromSeq, toSeq }: Extract<TreeRequest, { kind: 'fold' }>,
 ): Promise<FoldResult> {
-  const rows = await database.all<Parameters<typeof stagedChange>[1] & { path: string }>(
-    'SELECT seq, commit_id, path, entry, of_commit, of_seq FROM changes WHERE branch_id = ? AND seq > ? AND seq <= ? ORDER BY seq',
-    [branchId, fromSeq, toSeq],
-  )
-  const newest = new Map<string, (typeof rows)[number]>()
-  for (const row of rows) newest.set(row.path, row)
-  const changes: TreeChange[] = [...newest.values()]
-    .map((row) => stagedChange(Buffer.from(row.path), row))
-    .sort((a, b) => Buffer.compare(a.key, b.key))
-  const before = await lookupMany(
-    nodes,
-    base,
-    changes.map((change) => change.key),
-  )
-  const root = await apply(nodes, settings, base, changes)
-  const counted = { files: 0, bytes: 0 }
-  for (const [index, change] of changes.entries()) {
-    count(counted, before[index], -1)
-    count(counted, change.item ?? undefined, 1)
-  }
-  return { root, ...counted }
-}
-
-function count(sum: { files: number; bytes: number }, item: LeafItem | undefined, sign: 1 | -1): void {
-  if (!item || (item.size === 0 && isMarker(item.key.toString(), 0))) return
-  sum.files += sign
-  sum.bytes += sign * item.size
+  const changes = await newestChanges(database, { branchId, fromSeq, toSeq })
+  return applyCounted(nodes, settings, base, changes)
 }
 
 async function union(
@@ -126,7 +110,7 @@ async function union(
     while (old && Buffer.compare(old.key, item.key) < 0) old = await kept.next()
     const same = old && Buffer.compare(old.key, item.key) === 0 && sameOutput(old, item)
     result.push(same ? old! : withVersion(item, commit as CommitId, index + 1))
-    count(counted, item, 1)
+    countItem(counted, item, 1)
   }
   const root = await build(nodes, settings, result)
   return { kind: 'ok', root, files: counted.files, sizeBytes: counted.bytes }

@@ -9,6 +9,7 @@ import {
   type CannedAccess,
   type Checksum,
   type CommitId,
+  ContentGone,
   type Entry,
   InvalidPart,
   InvalidPartOrder,
@@ -42,6 +43,8 @@ interface FoundUpload extends UploadRow {
 interface ChangeInput {
   readonly entry: Entry
   readonly staged: StagedContent
+  /** What it is made of. */
+  readonly parts: readonly PartRow[]
   readonly id: string
   readonly named: string
   readonly author: string | undefined
@@ -132,6 +135,7 @@ export class BranchUploads implements Uploads {
     const stored = this.#context.db.write(async (tx) => {
       const open = await tx.get("SELECT 1 FROM uploads WHERE id = ? AND path = ? AND state = 'open'", [id, path])
       if (!open) throw notFound(id)
+      await this.#context.content.admit(tx, staged)
       await this.#context.content.publish(tx, staged.chunks)
       await tx.run(
         `INSERT INTO parts (upload_id, number, size, md5, entry, modified_ms) VALUES (?, ?, ?, ?, ?, ?)
@@ -208,6 +212,7 @@ export class BranchUploads implements Uploads {
     const change = await this.#changeOnce(at, path, {
       entry,
       staged,
+      parts,
       id,
       named,
       author: upload.author,
@@ -247,7 +252,10 @@ export class BranchUploads implements Uploads {
     // Of two Completes at once one does it; the other finds the upload gone in the same transaction that would have made the change.
     const within = async (tx: Transaction, branch: BranchId, version: VersionId) => {
       if (!isVersion(version)) refuseBesideScratch(input)
-      const open = await tx.run(
+      const open = await tx.get("SELECT 1 FROM uploads WHERE id = ? AND branch_id = ? AND state = 'open'", [id, branch])
+      if (!open) throw notFound(id)
+      await refuseReplaced(tx, id, input.parts)
+      await tx.run(
         "UPDATE uploads SET state = 'completed', result = ?, completed_ms = ? WHERE id = ? AND branch_id = ? AND state = 'open'",
         [
           JSON.stringify({
@@ -263,7 +271,6 @@ export class BranchUploads implements Uploads {
           branch,
         ],
       )
-      if (open === 0) throw notFound(id)
       await tx.run('DELETE FROM parts WHERE upload_id = ?', [id])
       if (input.tags) await this.#beside.tags.write(tx, version, input.tags)
       if (input.access) await this.#beside.sharing.write(tx, version, input.access)
@@ -274,7 +281,15 @@ export class BranchUploads implements Uploads {
       )
     }
     const [outcome] = await this.#staging.submit(at, [
-      { path, entry, chunks: staged.chunks, conditions: input.conditions, author: input.author, within },
+      {
+        path,
+        entry,
+        chunks: staged.chunks,
+        relies: staged.relies,
+        conditions: input.conditions,
+        author: input.author,
+        within,
+      },
     ])
     if (outcome!.kind === 'refused') throw outcome!.error
     const { existed: _existed, ...change } = outcome!.staged
@@ -333,6 +348,19 @@ export class BranchUploads implements Uploads {
     if (!row) throw await missing(db, at)
     return row.id
   }
+}
+
+/** The list of parts was made of these rows. If one was uploaded again since, what it held may be collected. Throws ContentGone. */
+async function refuseReplaced(tx: Transaction, id: string, parts: readonly PartRow[]): Promise<void> {
+  const same = await tx.get<{ count: number }>(
+    `SELECT count(*) AS count FROM json_each(?) AS named
+     CROSS JOIN parts AS p ON p.upload_id = ? AND p.number = named.value ->> 0 AND p.entry = unhex(named.value ->> 1)`,
+    [JSON.stringify(parts.map(({ number, entry }) => [number, entry.toString('hex')])), id],
+  )
+  if (same!.count === parts.length) return
+  throw new ContentGone('a part was uploaded again while the upload was completed: complete it once more', {
+    upload: id,
+  })
 }
 
 /** Throws InvalidInput for what a scratch file can't have. */

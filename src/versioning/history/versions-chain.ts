@@ -1,12 +1,15 @@
 import type { Queries } from '../../kernel/index.ts'
 import { CommitNotFound, type Target, type TreeHash, type VersionId } from '../model/index.ts'
+import { EMPTY_TREE } from '../tree/index.ts'
 import type { VersionName } from '../versions.ts'
+import { LINE_SEQ } from './branch-line.ts'
 import { missing } from './branches.ts'
 import { unavailable } from './commits.ts'
+import { type Line, linesFrom } from './lines.ts'
 import type { View } from './overlay.ts'
 
-/** Branches of branches of branches: what is older than so many of them is not listed. */
-const MAX_BRANCHES = 1000
+/** Restores and merges whose files are looked for: what older ones brought is listed while it is current. */
+const MAX_TREES = 1000
 /** Above every number that a change has. */
 const NO_END = Number.MAX_SAFE_INTEGER
 
@@ -15,6 +18,18 @@ export interface Segment {
   readonly branchId: number
   readonly from: number
   readonly to: number
+  /** What was deleted by its id on the branch up to this number is not shown; left out: up to `to`. */
+  readonly hiddenTo?: number
+}
+
+/** A commit that came onto the branch as a tree: by a restore, a merge, a move or an import. */
+export interface TreeCommit {
+  /** The segment that it is in, and its number there. */
+  readonly segment: number
+  readonly place: number
+  readonly root: TreeHash
+  /** What it has alike with this is not looked at. */
+  readonly parentRoot: TreeHash
 }
 
 /** Where the versions of a target are found. Read at one time, it stays right: what comes later is not part of it. */
@@ -27,6 +42,8 @@ export interface VersionChain {
   readonly enabled: boolean
   /** The newest first. */
   readonly segments: readonly Segment[]
+  /** Those that may have brought versions which are no changes of the segments; the newest first. */
+  readonly trees: readonly TreeCommit[]
   /** A tree whose files are the oldest versions, and what they are called. */
   readonly base: { readonly root: TreeHash; readonly named: 'id' | 'null' } | undefined
   /** Whether any version was deleted by its id. */
@@ -36,27 +53,45 @@ export interface VersionChain {
 interface BranchRow extends View {
   readonly versioned_from: number | null
   readonly unversioned: string | null
+  /** Where the branch was last pointed elsewhere. */
+  readonly line_seq: number
   readonly origin: string | null
+  /** Of a transaction: the branch it is on, and the deletions there that it has seen. */
+  readonly onto: number | null
+  readonly hidden_to: number | null
   readonly first_kind: string | null
 }
-
-interface LinkRow {
-  readonly branch_id: number
-  readonly up_to: number
-  readonly ordinal: number
-  readonly first_kind: string | null
-}
-
-const ORIGIN_OF_LINK = `(SELECT parent FROM commits WHERE branch_id = o.branch_id ORDER BY ordinal LIMIT 1)`
 
 /** Throws RepoNotFound, BranchNotFound, CommitNotFound, CommitUnavailable. */
 export async function readChain(queries: Queries, target: Target): Promise<VersionChain> {
   const chain = target.kind === 'branch' ? await chainOfBranch(queries, target) : await chainOfCommit(queries, target)
-  const someHidden = await queries.get(
-    `SELECT 1 FROM json_each(?) AS s WHERE EXISTS (SELECT 1 FROM hidden_versions WHERE branch_id = s.value ->> 0)`,
+  const some = await queries.get<{ hidden: number; trees: number }>(
+    `SELECT max(EXISTS (SELECT 1 FROM hidden_versions WHERE branch_id = s.value ->> 0)) AS hidden,
+            max(EXISTS (SELECT 1 FROM commits INDEXED BY commits_as_trees WHERE branch_id = s.value ->> 0 AND kind <> 'batch')) AS trees
+     FROM json_each(?) AS s`,
     [segmentsJson(chain.segments)],
   )
-  return { ...chain, someHidden: someHidden !== undefined }
+  const trees = chain.enabled && some?.trees ? await readTrees(queries, chain.segments) : []
+  return { ...chain, trees, someHidden: some?.hidden === 1 }
+}
+
+/** But for those that brought back a state of the line itself: all of its files are versions already. */
+async function readTrees(queries: Queries, segments: readonly Segment[]): Promise<readonly TreeCommit[]> {
+  const rows = await queries.all<{ segment: number; place: number; root: string; parent_root: string }>(
+    `SELECT s.key AS segment, c.last_seq AS place, c.root, coalesce((SELECT root FROM commits WHERE id = c.parent), ?2) AS parent_root
+     FROM json_each(?1) AS s CROSS JOIN commits AS c INDEXED BY commits_as_trees ON c.branch_id = s.value ->> 0
+     WHERE c.kind <> 'batch' AND c.kind = 'tree' AND c.last_seq > s.value ->> 1 AND c.last_seq <= s.value ->> 2
+       AND NOT EXISTS (SELECT 1 FROM commits AS t CROSS JOIN json_each(?1) AS o ON o.value ->> 0 = t.branch_id
+         WHERE t.id = c.tree_of AND t.last_seq > o.value ->> 1 AND t.last_seq <= o.value ->> 2)
+     ORDER BY s.key, c.ordinal DESC LIMIT ?3`,
+    [segmentsJson(segments), EMPTY_TREE, MAX_TREES],
+  )
+  return rows.map(({ segment, place, root, parent_root }) => ({
+    segment,
+    place,
+    root: root as TreeHash,
+    parentRoot: parent_root as TreeHash,
+  }))
 }
 
 interface CommitRow {
@@ -68,12 +103,14 @@ interface CommitRow {
   readonly failure: string | null
 }
 
-type Unchecked = Omit<VersionChain, 'someHidden'>
+type Unchecked = Omit<VersionChain, 'someHidden' | 'trees'>
 
 async function chainOfBranch(queries: Queries, target: Extract<Target, { kind: 'branch' }>): Promise<Unchecked> {
   const row = await queries.get<BranchRow>(
     `SELECT b.id AS branchId, b.root, b.folded_seq AS foldedSeq, b.last_seq AS lastSeq, b.versioned_from, b.unversioned,
-            CASE WHEN f.state IS NULL OR f.state = 'open' THEN b.tip ELSE f.parent END AS origin, f.kind AS first_kind
+            ${LINE_SEQ} AS line_seq, f.kind AS first_kind, b.onto, b.hidden_to,
+            CASE WHEN ${LINE_SEQ} > 0 THEN (SELECT to_commit FROM branch_moves WHERE branch_id = b.id ORDER BY seq DESC LIMIT 1)
+                 WHEN f.state IS NULL OR f.state = 'open' THEN b.tip ELSE f.parent END AS origin
      FROM branches AS b LEFT JOIN commits AS f ON f.branch_id = b.id AND f.ordinal = (
        SELECT min(ordinal) FROM commits WHERE branch_id = b.id)
      WHERE b.repo = ? AND b.name = ?`,
@@ -82,16 +119,22 @@ async function chainOfBranch(queries: Queries, target: Extract<Target, { kind: '
   if (!row) throw await missing(queries, target)
   const { branchId, root, foldedSeq, lastSeq } = row
   const view = { branchId, root, foldedSeq, lastSeq }
-  const own = { branchId, from: row.versioned_from ?? 0, to: NO_END }
+  const own = { branchId, from: Math.max(row.versioned_from ?? 0, row.line_seq), to: NO_END }
   if (row.versioned_from === null) return { view, root: undefined, enabled: false, segments: [own], base: undefined }
+  const lines = row.origin === null ? [] : await linesFrom(queries, row.origin)
   if (row.unversioned !== null) {
     const base = { root: await finishedRoot(queries, row.unversioned), named: 'null' } as const
-    return { view, root: undefined, enabled: true, segments: [own], base }
+    // What was there when versioning was enabled has no ids; it may have been pointed elsewhere since.
+    const since = row.versioned_from
+    const rest = row.line_seq > since ? lines.filter((line) => line.branchId === branchId && line.to > since) : []
+    const segments = rest.map((line) => ({ ...segmentOf(line), from: Math.max(line.from, since) }))
+    return { view, root: undefined, enabled: true, segments: [own, ...segments], base }
   }
-  const links = row.origin === null ? [] : await linksFrom(queries, row.origin)
-  const last = links.at(-1) ?? { branch_id: branchId, ordinal: NO_END, first_kind: row.first_kind }
+  const last = lines.at(-1) ?? { branchId, ordinal: NO_END, firstKind: row.first_kind }
   const base = await derivedBase(queries, last)
-  return { view, root: undefined, enabled: true, segments: [own, ...links.map(segmentOf)], base }
+  // Deleting a version that is not current makes no commit, so the transaction's base knows nothing of it.
+  const onto = row.onto === null ? [] : [{ branchId: row.onto, from: 0, to: 0, hiddenTo: row.hidden_to ?? 0 }]
+  return { view, root: undefined, enabled: true, segments: [own, ...lines.map(segmentOf), ...onto], base }
 }
 
 async function chainOfCommit(queries: Queries, target: Extract<Target, { kind: 'commit' }>): Promise<Unchecked> {
@@ -101,41 +144,25 @@ async function chainOfCommit(queries: Queries, target: Extract<Target, { kind: '
   )
   if (!row) throw new CommitNotFound(`repo ${target.repo} has no commit ${target.commit}`, { commit: target.commit })
   if (row.state !== 'finished') throw unavailable(row, 'own')
-  const links = await linksFrom(queries, target.commit)
-  const base = await derivedBase(queries, links.at(-1)!)
-  return { view: undefined, root: row.root as TreeHash, enabled: true, segments: links.map(segmentOf), base }
+  const lines = await linesFrom(queries, target.commit)
+  const base = await derivedBase(queries, lines.at(-1)!)
+  return { view: undefined, root: row.root as TreeHash, enabled: true, segments: lines.map(segmentOf), base }
 }
 
-/** The branches behind a commit, each up to where the next one was made from it. */
-function linksFrom(queries: Queries, commit: string): Promise<LinkRow[]> {
-  return queries.all<LinkRow>(
-    `WITH RECURSIVE links (depth, branch_id, up_to, ordinal, origin) AS (
-       SELECT 1, o.branch_id, o.last_seq, o.ordinal, ${ORIGIN_OF_LINK} FROM commits AS o WHERE o.id = ?
-       UNION ALL
-       SELECT links.depth + 1, o.branch_id, o.last_seq, o.ordinal, ${ORIGIN_OF_LINK}
-       FROM links CROSS JOIN commits AS o ON o.id = links.origin WHERE links.depth < ?
-     )
-     SELECT branch_id, up_to, ordinal,
-            (SELECT kind FROM commits WHERE branch_id = links.branch_id ORDER BY ordinal LIMIT 1) AS first_kind
-     FROM links ORDER BY depth`,
-    [commit, MAX_BRANCHES],
-  )
-}
-
-function segmentOf(link: LinkRow): Segment {
-  return { branchId: link.branch_id, from: 0, to: link.up_to }
+function segmentOf(line: Line): Segment {
+  return { branchId: line.branchId, from: line.from, to: line.to }
 }
 
 /** A pipeline's commits have no changes: of what it left on a branch, the last tree's files are versions. */
 async function derivedBase(
   queries: Queries,
-  last: Pick<LinkRow, 'branch_id' | 'ordinal' | 'first_kind'>,
+  last: Pick<Line, 'branchId' | 'ordinal' | 'firstKind'>,
 ): Promise<VersionChain['base']> {
-  if (last.first_kind !== 'derived') return undefined
+  if (last.firstKind !== 'derived') return undefined
   const row = await queries.get<{ root: string }>(
     `SELECT root FROM commits WHERE branch_id = ? AND ordinal <= ? AND kind = 'derived' AND state = 'finished'
      ORDER BY ordinal DESC LIMIT 1`,
-    [last.branch_id, last.ordinal],
+    [last.branchId, last.ordinal],
   )
   return row && { root: row.root as TreeHash, named: 'id' }
 }
@@ -149,9 +176,9 @@ async function finishedRoot(queries: Queries, commit: string): Promise<TreeHash>
   throw new CommitNotFound(`there is no commit ${commit}`, { commit })
 }
 
-/** For `json_each`: `[branch, from, to]`. */
+/** For `json_each`: `[branch, from, to, deletions up to]`. */
 export function segmentsJson(segments: readonly Segment[]): string {
-  return JSON.stringify(segments.map(({ branchId, from, to }) => [branchId, from, to]))
+  return JSON.stringify(segments.map(({ branchId, from, to, hiddenTo = to }) => [branchId, from, to, hiddenTo]))
 }
 
 /** The id of a change row, as SQL. */
@@ -164,7 +191,7 @@ export function hiddenSql(
   { path, commit, seq }: { path: string; commit: string; seq: string },
 ): string {
   return `EXISTS (SELECT 1 FROM json_each(${segments}) AS s CROSS JOIN hidden_versions AS h
-    ON h.branch_id = s.value ->> 0 AND h.path = ${path} AND h.commit_id = ${commit} AND h.seq = ${seq} AND h.at_seq <= s.value ->> 2)`
+    ON h.branch_id = s.value ->> 0 AND h.path = ${path} AND h.commit_id = ${commit} AND h.seq = ${seq} AND h.at_seq <= s.value ->> 3)`
 }
 
 /** Whether this one version was deleted. */

@@ -15,9 +15,9 @@ import { type Current, currentOf, readCurrent, refusal } from './conditions.ts'
 import type { HistoryContext } from './context.ts'
 import { openBatch } from './seal.ts'
 import type { BranchState, ChangeOutcome, ChangeRequest, GroupWritten, Staging } from './staging.ts'
+import { findVersion, newestVersion, type VersionSources } from './versions-brought.ts'
 import { isHidden, readChain, sameVersion, type VersionChain } from './versions-chain.ts'
 import type { NullVersions } from './versions-null.ts'
-import { findRow, newestRow } from './versions-rows.ts'
 import { noteHidden } from './versions-runs.ts'
 
 const noAreas: ReadonlySet<string> = new Set()
@@ -35,7 +35,7 @@ type WrittenBranch = Omit<BranchState, 'versioned_from'>
 interface Found {
   readonly version: VersionId
   /** Its row, where that was looked at. */
-  readonly stored?: Awaited<ReturnType<typeof findRow>>
+  readonly stored?: Awaited<ReturnType<typeof findVersion>>
   readonly current: Current | null
 }
 
@@ -60,7 +60,7 @@ export async function deleteVersions(
   }
   return parts.context.db.write(async (tx) => {
     const branch = await tx.get<WrittenBranch>(
-      'SELECT id, root, folded_seq, last_seq, open_commit, pipeline, kind FROM branches WHERE repo = ? AND name = ?',
+      'SELECT id, root, folded_seq, last_seq, open_commit, pipeline, protected, kind FROM branches WHERE repo = ? AND name = ?',
       [at.repo, at.branch],
     )
     if (!branch) throw await missing(tx, at)
@@ -150,10 +150,14 @@ class VersionDeletion {
     return latestIsGone ? [await this.#before(path)] : []
   }
 
+  get #sources(): VersionSources {
+    return { queries: this.#tx, nodes: this.#parts.context.nodes, nulls: this.#parts.nulls, chain: this.#chain }
+  }
+
   async #latestOf(path: Path): Promise<VersionId | undefined> {
     const current = this.#currents.get(path)
     if (current) return current.version
-    const newest = await newestRow(this.#tx, this.#chain, path)
+    const newest = await newestVersion(this.#sources, path)
     return newest?.entry === null ? newest.version : undefined
   }
 
@@ -166,7 +170,7 @@ class VersionDeletion {
     }
     // A restored tree may show a version that was deleted before: that one can be deleted again.
     if (current && !currentIsNull && sameVersion(current.version, version)) return { version, current }
-    const stored = await findRow(this.#tx, this.#chain, path, version)
+    const stored = await findVersion(this.#sources, path, version)
     if (stored) {
       const { hidden, row } = stored
       return hidden ? undefined : { version, stored, current: row.entry && currentOf(decodeEntry(row.entry), version) }
@@ -196,19 +200,32 @@ class VersionDeletion {
     const { commit, seq } = found.version
     const added = await this.#tx.run(
       'INSERT OR IGNORE INTO hidden_versions (branch_id, commit_id, seq, path, at_seq) VALUES (?, ?, ?, ?, ?)',
-      // Commits that are sealed already end below this number.
-      [this.#branch.id, commit, seq, path, this.#branch.last_seq + 1],
+      [this.#branch.id, commit, seq, path, await this.#hiddenAt()],
     )
     this.#chain = { ...this.#chain, someHidden: true }
-    const stored = found.stored ?? (await findRow(this.#tx, this.#chain, path, found.version))
-    if (added === 0 || !stored) return
+    const stored = found.stored ?? (await findVersion(this.#sources, path, found.version))
+    // What a tree brought has no place among the changes.
+    if (added === 0 || !stored?.isChange) return
     const segmentId = this.#chain.segments[stored.segment]!.branchId
     await noteHidden(this.#tx, { branchId: this.#branch.id, segmentId, path, place: stored.row.place })
   }
 
+  /**
+   * Commits that are sealed already end below this number; the open batch, which is sealed later, does not, also if nothing more is written
+   * into it.
+   */
+  async #hiddenAt(): Promise<number> {
+    const { open_commit, last_seq } = this.#branch
+    const open =
+      open_commit === null
+        ? undefined
+        : await this.#tx.get<{ from_seq: number }>('SELECT from_seq FROM commits WHERE id = ?', [open_commit])
+    return open && open.from_seq < last_seq ? last_seq : last_seq + 1
+  }
+
   /** The newest version that is left. */
   async #before(path: Path): Promise<Back> {
-    const row = await newestRow(this.#tx, this.#chain, path)
+    const row = await newestVersion(this.#sources, path)
     if (row) return { path, entry: row.entry, version: row.version }
     const base = this.#chain.base && (await lookup(this.#parts.context.nodes, this.#chain.base.root, Buffer.from(path)))
     if (!base) return { path, entry: null, version: undefined }

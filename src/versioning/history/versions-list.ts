@@ -1,4 +1,4 @@
-import { MAX_LIST_KEYS, type Queries } from '../../kernel/index.ts'
+import { MAX_LIST_KEYS } from '../../kernel/index.ts'
 import type { FileEntry, Path, VersionId } from '../model/index.ts'
 import {
   afterPrefix,
@@ -10,19 +10,21 @@ import {
   treeCursor,
 } from '../tree/index.ts'
 import type { FileVersion, VersionName, VersionPage, VersionQuery } from '../versions.ts'
-import type { HistoryContext } from './context.ts'
-import { isHidden, sameVersion, type VersionChain } from './versions-chain.ts'
-import type { NullVersions } from './versions-null.ts'
-import { findRow, newestRow, type VersionRow, VersionRows } from './versions-rows.ts'
+import {
+  BroughtVersions,
+  comesAfter,
+  findVersion,
+  newestVersion,
+  type PlacedVersion,
+  type VersionSources,
+} from './versions-brought.ts'
+import { isHidden, sameVersion } from './versions-chain.ts'
+import { type VersionRow, VersionRows } from './versions-rows.ts'
 
 const ZERO = Buffer.alloc(1)
 
-/** What a listing reads from, all of one state of the database. */
-interface Sources {
-  readonly queries: Queries
-  readonly nodes: HistoryContext['nodes']
-  readonly nulls: NullVersions
-  readonly chain: VersionChain
+/** What a listing reads from. */
+interface Sources extends VersionSources {
   /** What is current. */
   readonly current: Cursor
 }
@@ -99,26 +101,19 @@ async function placeAfter(sources: Sources, after: NonNullable<VersionQuery['aft
     return isOldest ? undefined : { ...all, withCurrent: true }
   }
   if (current && sameVersion(current.version, version)) return all
-  const shown = await findRow(queries, chain, after.path, version)
+  const shown = await findVersion(sources, after.path, version)
   if (shown) {
     const { segment, hidden, row } = shown
-    const withCurrent =
-      hidden && current !== undefined && (await comesAfter(sources, after.path, current.version, shown))
+    const withCurrent = hidden && current !== undefined && (await isOlder(sources, current, shown))
     return { segment, below: row.place, withCurrent }
   }
   if (base && sameVersion(base.version, version)) return undefined
   return { ...all, withCurrent: true }
 }
 
-async function comesAfter(
-  { queries, chain }: Sources,
-  path: string,
-  version: VersionId,
-  shown: { readonly row: VersionRow; readonly segment: number },
-): Promise<boolean> {
-  const found = await findRow(queries, chain, path, version)
-  if (!found) return true
-  return found.segment > shown.segment || (found.segment === shown.segment && found.row.place < shown.row.place)
+async function isOlder(sources: Sources, current: FileEntry, shown: PlacedVersion): Promise<boolean> {
+  const found = await findVersion(sources, current.path, current.version)
+  return found === undefined || comesAfter(found, shown)
 }
 
 function currentAt({ current }: Sources, path: string): Promise<FileEntry | undefined> {
@@ -145,6 +140,7 @@ class VersionMerge {
   readonly #current: Ahead
   readonly #rows: readonly VersionRows[]
   readonly #base: Ahead | undefined
+  readonly #brought: BroughtVersions
 
   constructor(sources: Sources) {
     const { queries, chain, nodes, current } = sources
@@ -152,6 +148,7 @@ class VersionMerge {
     this.#current = new Ahead(current)
     this.#rows = chain.enabled ? chain.segments.map((segment) => new VersionRows(queries, chain, segment)) : []
     this.#base = chain.enabled && chain.base ? new Ahead(treeCursor(nodes, chain.base.root)) : undefined
+    this.#brought = new BroughtVersions(sources)
   }
 
   /** To the first path that is not before `key`; with `from` to where its versions go on. */
@@ -162,6 +159,7 @@ class VersionMerge {
       else rows.seek(key, from && segment === from.segment ? from.below : undefined)
     }
     await this.#base?.seek(key)
+    this.#brought.seek(key)
   }
 
   /** The next path that has a version. */
@@ -172,12 +170,11 @@ class VersionMerge {
     }
     for (const rows of this.#rows) take(await rows.key())
     take((await this.#base?.head())?.key)
-    return least
+    return (await this.#brought.key(least)) ?? least
   }
 
   /** The versions of the path that `key` gave; the one that is current first. */
   async *versionsOf(key: Buffer, from: Place | undefined): AsyncGenerator<FileVersion> {
-    const { queries, chain } = this.#sources
     const path = key.toString() as Path
     const leaf = await this.#current.takeAt(key)
     const current = leaf && decodeLeaf(leaf.key, leaf.value)
@@ -185,19 +182,34 @@ class VersionMerge {
     if (current && name && (from?.withCurrent ?? true)) {
       yield { path, version: name, isLatest: true, modifiedMs: current.modifiedMs, entry: current }
     }
-    let newest = current || !from ? undefined : await newestRow(queries, chain, path)
-    for (const rows of this.#rows) {
-      while ((await rows.key())?.equals(key)) {
-        const row = rows.take()
-        newest ??= row
-        if (current && sameVersion(row.version, current.version)) continue
-        // A restored tree may lack a path whose newest version is a file: then none is the latest.
-        const isLatest = !current && row.entry === null && sameVersion(row.version, newest.version)
-        yield versionOfRow(path, row, isLatest)
-      }
+    let newest = current || !from ? undefined : await newestVersion(this.#sources, path)
+    for await (const row of this.#older(key, from, current?.version)) {
+      newest ??= row
+      if (current && sameVersion(row.version, current.version)) continue
+      // A restored tree may lack a path whose newest version is a file: then none is the latest.
+      const isLatest = !current && row.entry === null && sameVersion(row.version, newest.version)
+      yield versionOfRow(path, row, isLatest)
     }
     const oldest = await this.#base?.takeAt(key)
     if (oldest) yield* this.#oldest(decodeLeaf(oldest.key, oldest.value), current, name)
+  }
+
+  /** The changes of a path and what trees brought to it, the newest first. */
+  async *#older(key: Buffer, from: Place | undefined, current: VersionId | undefined): AsyncGenerator<VersionRow> {
+    const all = await this.#brought.takeAt(key, current)
+    const brought = all.filter(
+      ({ segment, row }) =>
+        !from || segment > from.segment || (segment === from.segment && row.place < (from.below ?? row.place + 1)),
+    )
+    let next = 0
+    for (const [segment, rows] of this.#rows.entries()) {
+      while ((await rows.key())?.equals(key)) {
+        const row = rows.take()
+        for (; next < brought.length && comesAfter({ segment, row }, brought[next]!); next++) yield brought[next]!.row
+        yield row
+      }
+    }
+    for (; next < brought.length; next++) yield brought[next]!.row
   }
 
   async *#oldest(

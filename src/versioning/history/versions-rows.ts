@@ -165,12 +165,16 @@ export class VersionRows {
   }
 }
 
-/** The newest version of a path that was not deleted, over all segments. */
-export async function newestRow(queries: Queries, chain: VersionChain, path: string): Promise<VersionRow | undefined> {
+/** The newest change of a path that is a version and was not deleted, over all segments. */
+export async function newestRow(
+  queries: Queries,
+  chain: VersionChain,
+  path: string,
+): Promise<{ readonly row: VersionRow; readonly segment: number } | undefined> {
   const key = Buffer.from(path)
-  for (const segment of chain.segments) {
-    const rows = new VersionRows(queries, chain, segment, key)
-    if (await rows.key()) return rows.take()
+  for (const [segment, of] of chain.segments.entries()) {
+    const rows = new VersionRows(queries, chain, of, key)
+    if (await rows.key()) return { row: rows.take(), segment }
   }
   return undefined
 }
@@ -185,9 +189,23 @@ export async function findRow(
   const commit = await queries.get<{ branch_id: number }>('SELECT branch_id FROM commits WHERE id = ?', [
     version.commit,
   ])
-  const segment = chain.segments.findIndex(({ branchId }) => branchId === commit?.branch_id)
-  const found = chain.segments[segment]
-  if (!found) return undefined
+  if (!commit) return undefined
+  // A branch that was pointed at an older commit of its own has several segments.
+  for (const [segment, of] of chain.segments.entries()) {
+    if (of.branchId !== commit.branch_id) continue
+    const row = await rowIn(queries, chain, of, path, version)
+    if (row) return { row: rowOf(row), segment, hidden: row.hidden === 1 }
+  }
+  return undefined
+}
+
+async function rowIn(
+  queries: Queries,
+  chain: VersionChain,
+  found: Segment,
+  path: string,
+  version: VersionId,
+): Promise<StoredRow | undefined> {
   const parameters = [
     segmentsJson(chain.segments),
     found.branchId,
@@ -197,7 +215,7 @@ export async function findRow(
     found.from,
     found.to,
   ]
-  const row =
+  return (
     (await queries.get<StoredRow>(
       `SELECT ${columns(chain)} FROM changes AS c
        WHERE c.branch_id = ?2 AND c.seq = ?3 AND c.commit_id = ?4 AND c.path = ?5 AND c.of_commit IS NULL AND c.listed = 1
@@ -210,5 +228,5 @@ export async function findRow(
          AND c.path = ?5 AND c.seq > ?6 AND c.seq <= ?7`,
       parameters,
     ))
-  return row && { row: rowOf(row), segment, hidden: row.hidden === 1 }
+  )
 }

@@ -28,11 +28,11 @@ import { missing } from './branches.ts'
 import type { HistoryContext } from './context.ts'
 import { sealOpenBatch } from './seal.ts'
 import type { GroupWritten, Staging } from './staging.ts'
+import { findVersion, newestVersion, type VersionSources } from './versions-brought.ts'
 import { isHidden, readChain, sameVersion, type VersionChain, versionNameText } from './versions-chain.ts'
 import { deleteVersions } from './versions-delete.ts'
 import { listVersions, versionOfRow } from './versions-list.ts'
 import { NullVersions } from './versions-null.ts'
-import { findRow, newestRow } from './versions-rows.ts'
 import type { Views } from './views.ts'
 
 interface VersionParts {
@@ -85,7 +85,7 @@ export class StoredVersions implements FileVersions {
   async marker(target: Target, path: Path): Promise<FileVersion | undefined> {
     const { db } = this.#parts.context
     const chain = await this.#settled(() => readChain(db, target))
-    const newest = chain.enabled ? await newestRow(db, chain, path) : undefined
+    const newest = chain.enabled ? await newestVersion(this.#sources(db, chain), path) : undefined
     return newest?.entry === null ? versionOfRow(path, newest, true) : undefined
   }
 
@@ -169,10 +169,10 @@ export class StoredVersions implements FileVersions {
     const { db } = this.#parts.context
     if (!chain.enabled) return undefined
     if (current && !current.isNull && sameVersion(current.version, version)) return latest(current, version)
-    const stored = await findRow(db, chain, path, version)
+    const stored = await findVersion(this.#sources(db, chain), path, version)
     if (stored) {
       if (stored.hidden) return undefined
-      const newest = current || stored.row.entry ? undefined : await newestRow(db, chain, path)
+      const newest = current || stored.row.entry ? undefined : await newestVersion(this.#sources(db, chain), path)
       return versionOfRow(path, stored.row, newest !== undefined && sameVersion(newest.version, version))
     }
     const entry = await this.#derived(db, chain, path, version)
@@ -194,6 +194,10 @@ export class StoredVersions implements FileVersions {
     const entry = await this.#inTree(commit.root as TreeHash, path)
     if (!entry || !sameVersion(entry.version, version)) return undefined
     return (await isHidden(queries, chain, path, version)) ? undefined : entry
+  }
+
+  #sources(queries: Queries, chain: VersionChain): VersionSources {
+    return { queries, nodes: this.#parts.context.nodes, nulls: this.#nulls, chain }
   }
 
   async #inTree(root: TreeHash, path: Path): Promise<FileEntry | undefined> {

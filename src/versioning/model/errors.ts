@@ -28,6 +28,18 @@ export type VersioningError =
   | TransactionConflict
   | TransactionLimit
   | NothingToFinish
+  | InvalidArchive
+  | ImportLimit
+  | FilesExist
+  | MergeConflict
+  | NotInConflict
+  | NoMergeBase
+  | MainlineNeeded
+  | TagExists
+  | TagNotFound
+  | ContentGone
+  | GcRunning
+  | CheckRunning
 
 /** A name of a repo, branch or transaction that is not allowed; the message says what is. */
 export class InvalidName extends DomainError {
@@ -151,7 +163,64 @@ export class TransactionConflict extends DomainError {
 export class TransactionLimit extends DomainError {
   readonly code = 'TransactionLimit'
 }
+/** Content that a write relied on (it was stored before, so it was not stored again) has just been collected: sent again, it is stored anew. */
+export class ContentGone extends DomainError {
+  readonly code = 'ContentGone'
+}
+/** A collection runs already. */
+export class GcRunning extends DomainError {
+  readonly code = 'GcRunning'
+}
+/** A check of the store runs already. */
+export class CheckRunning extends DomainError {
+  readonly code = 'CheckRunning'
+}
+/** An archive that can't be imported as it is; the message names the member where it is one (`data.name`). Nothing is changed. */
+export class InvalidArchive extends DomainError {
+  readonly code = 'InvalidArchive'
+}
+/** As many imports are under way as may be at once. */
+export class ImportLimit extends DomainError {
+  readonly code = 'ImportLimit'
+}
 /** There is no open batch on the branch that could be finished. */
 export class NothingToFinish extends DomainError {
   readonly code = 'NothingToFinish'
+}
+/** Files are in the way of a copy or a move (`data.paths`, the first of `data.total`). Nothing is changed. */
+export class FilesExist extends DomainError {
+  readonly code = 'FilesExist'
+}
+/** Both sides of a merge changed the same files (`data.paths`, with their sides, the first of `data.total`). Nothing is changed. */
+export class MergeConflict extends DomainError {
+  readonly code = 'MergeConflict'
+}
+/** Paths are to be decided for one side that are not in conflict (`data.paths`, the first of `data.total`). Nothing is changed. */
+export class NotInConflict extends DomainError {
+  readonly code = 'NotInConflict'
+}
+/** The two commits have no common ancestor (`data.into`, `data.from`). */
+export class NoMergeBase extends DomainError {
+  readonly code = 'NoMergeBase'
+}
+/** A merge is reverted: to which of its parents (`data.parents`)? */
+export class MainlineNeeded extends DomainError {
+  readonly code = 'MainlineNeeded'
+}
+/** The repo has a tag of this name (`data.repo`, `data.tag`): tags never move, and branches share their names. */
+export class TagExists extends DomainError {
+  readonly code = 'TagExists'
+  constructor(repo: string, tag: string) {
+    super(`${repo} has a tag ${tag} already, and tags never move: choose another name, or delete the tag first`, {
+      repo,
+      tag,
+    })
+  }
+}
+/** The repo has no such tag (`data.repo`, `data.tag`). */
+export class TagNotFound extends DomainError {
+  readonly code = 'TagNotFound'
+  constructor(repo: string, tag: string) {
+    super(`repo ${repo} has no tag ${tag}`, { repo, tag })
+  }
 }

@@ -182,6 +182,8 @@ export interface Branch {
   readonly readOnly?: string
   /** True for the output branch of a pipeline. */
   readonly derived: boolean
+  /** True if only merges change it. */
+  readonly protected: boolean
   /** The batch rules that were set for it; the others are the server's. */
   readonly batchRules: BatchRules
 }

@@ -32,8 +32,11 @@ export interface TestStore {
   readonly folder: string
   readonly db: Database
   readonly versioning: Versioning
-  /** Closes it and opens it again, as a restart does; with `realDisk`, without the `files` it was opened with. */
-  reopen(options?: { realDisk?: boolean }): Promise<void>
+  /**
+   * Closes it and opens it again, as a restart does; with `realDisk`, without the `files` it was opened with. `between`: what happens to the
+   * folder meanwhile.
+   */
+  reopen(options?: { realDisk?: boolean; between?: () => Promise<void> }): Promise<void>
   close(): Promise<void>
 }
 
@@ -43,15 +46,17 @@ export interface TestStoreOptions {
   readonly files?: FileLayer
   /** New branches start without versioning, as with SLUICE_VERSIONING=unset. */
   readonly unversioned?: boolean
+  /** A data folder that is there, in place of a new one; it is removed with the store all the same. */
+  readonly folder?: string
 }
 
 /** Batches of this store are only sealed when asked for, unless the options say otherwise. */
 export async function openTestStore(options: TestStoreOptions = {}): Promise<TestStore> {
-  const folder = await mkdtemp(join(tmpdir(), 'sluice-store-'))
+  const folder = options.folder ?? (await mkdtemp(join(tmpdir(), 'sluice-store-')))
   const databaseFile = join(folder, 'meta.sqlite')
   let files = options.files
   const open = async () => {
-    const db = await openSqlite({ file: databaseFile, log: silentLog })
+    const db = await openSqlite({ file: databaseFile, log: silentLog, guarded: true })
     await migrate(db, [versioningMigrations])
     const versioning = await openVersioning({
       db,
@@ -77,8 +82,9 @@ export async function openTestStore(options: TestStoreOptions = {}): Promise<Tes
     await store.db.close()
   }
   return Object.assign(store, {
-    reopen: async ({ realDisk = false } = {}) => {
+    reopen: async ({ realDisk = false, between }: Parameters<TestStore['reopen']>[0] = {}) => {
       await shut()
+      await between?.()
       if (realDisk) files = undefined
       Object.assign(store, await open())
     },

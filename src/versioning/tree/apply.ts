@@ -14,13 +14,14 @@ const MAX_REMEMBERED = 4096
 /**
  * Applies changes, sorted by key and one for each (RangeError otherwise), and returns the new root: the same as `build` gives for the
  * entries that result. Only the paths to changed leaves are rewritten, with the neighbours up to the next cut that old and new
- * have in common. All nodes are stored when it resolves. Throws Corrupt.
+ * have in common. All nodes are stored when it resolves. Changes that come as a stream may come in groups, which saves a wait for each.
+ * Throws Corrupt.
  */
 export async function apply(
   store: NodeStore,
   settings: TreeSettings,
   root: TreeHash,
-  changes: readonly TreeChange[] | AsyncIterable<TreeChange>,
+  changes: readonly TreeChange[] | AsyncIterable<TreeChange | readonly TreeChange[]>,
 ): Promise<TreeHash> {
   const visited = new Set<TreeHash>([root])
   const writer = new TreeWriter(store, settings, (hash) => visited.has(hash))
@@ -48,11 +49,18 @@ export async function apply(
 const keyOf = (change: TreeChange): Buffer => change.key
 
 async function* slices(
-  changes: readonly TreeChange[] | AsyncIterable<TreeChange>,
+  changes: readonly TreeChange[] | AsyncIterable<TreeChange | readonly TreeChange[]>,
 ): AsyncGenerator<readonly TreeChange[]> {
   if (Symbol.asyncIterator in changes) {
     let slice: TreeChange[] = []
     for await (const change of changes) {
+      if (!('key' in change)) {
+        if (slice.length > 0) yield slice.splice(0)
+        for (let start = 0; start < change.length; start += CHANGES_PER_SLICE) {
+          yield change.slice(start, start + CHANGES_PER_SLICE)
+        }
+        continue
+      }
       slice.push(change)
       if (slice.length < CHANGES_PER_SLICE) continue
       yield slice

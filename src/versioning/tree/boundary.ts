@@ -1,5 +1,6 @@
 import { createHmac, hash } from 'node:crypto'
 import { KIB, MAX_PATH_BYTES } from '../../kernel/index.ts'
+import type { BoundaryRule } from './types.ts'
 
 /** A node is never cut before this many bytes of items (the last of its level excepted), */
 const MIN_NODE_BYTES = 4 * KIB
@@ -19,7 +20,7 @@ const LEVEL_SALT_BYTES = 32
  * are cut the same way whatever the order in which they came, and a cut that survives an edit leaves all after it as it was.
  * Who does not know the salt can't choose keys that are, or never are, a cut.
  */
-export class Boundary {
+export class Boundary implements BoundaryRule {
   /** The level's salt, then the key that is hashed. */
   readonly #input = Buffer.alloc(LEVEL_SALT_BYTES + MAX_PATH_BYTES)
 

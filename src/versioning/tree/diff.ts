@@ -10,17 +10,27 @@ export interface TreeDifference {
   readonly after?: LeafItem
 }
 
-/** The differences between two trees in order of their keys. Subtrees that are equal are not read. Throws Corrupt. */
+/** Which keys are compared: those with the prefix that are not before `from`. */
+export interface DiffRange {
+  readonly prefix?: Buffer
+  readonly from?: Buffer
+}
+
+/**
+ * The differences between two trees in order of their keys, with `from` those from this key on. Subtrees that are equal are not read.
+ * Throws Corrupt.
+ */
 export async function* diffTrees(
   store: NodeStore,
   before: TreeHash,
   after: TreeHash,
-  options: { readonly prefix?: Buffer } = {},
+  options: DiffRange = {},
 ): AsyncGenerator<TreeDifference> {
   if (before === after) return
   const prefix = options.prefix ?? Buffer.alloc(0)
-  const left = new Walker(store, await loadNode(store, before), prefix)
-  const right = new Walker(store, await loadNode(store, after), prefix)
+  const from = options.from !== undefined && options.from.compare(prefix) > 0 ? options.from : prefix
+  const left = new Walker(store, await loadNode(store, before), { prefix, from })
+  const right = new Walker(store, await loadNode(store, after), { prefix, from })
   for (;;) {
     if (left.ended) {
       if (right.ended) return
@@ -63,11 +73,13 @@ interface Frame {
 class Walker {
   readonly #store: NodeStore
   readonly #prefix: Buffer
+  readonly #from: Buffer
   readonly #path: Frame[] = []
 
-  constructor(store: NodeStore, root: TreeNode, prefix: Buffer) {
+  constructor(store: NodeStore, root: TreeNode, { prefix, from }: { readonly prefix: Buffer; readonly from: Buffer }) {
     this.#store = store
     this.#prefix = prefix
+    this.#from = from
     this.#enter(root)
   }
 
@@ -116,9 +128,9 @@ class Walker {
     return this.#path.at(-1)!
   }
 
-  /** Begins at the first item that may have the prefix. */
+  /** Begins at the first item that may be wanted. */
   #enter(node: TreeNode): void {
-    this.#path.push({ node, index: this.#prefix.length === 0 ? 0 : node.lowerBound(this.#prefix) })
+    this.#path.push({ node, index: this.#from.length === 0 ? 0 : node.lowerBound(this.#from) })
     this.#settle()
   }
 

@@ -1,4 +1,4 @@
-import { Corrupt, type Database, MIB, type MigrationSet } from '../../kernel/index.ts'
+import { Corrupt, type Database, faultPoint, MIB, type MigrationSet, type Transaction } from '../../kernel/index.ts'
 import { Lru } from '../lru.ts'
 import type { TreeHash } from '../model/index.ts'
 import { decodeNode, hashNode } from './node.ts'
@@ -18,6 +18,16 @@ export const nodeMigrations: MigrationSet = {
       version: 1,
       up: ['CREATE TABLE node (hash BLOB PRIMARY KEY, level INTEGER NOT NULL, body BLOB NOT NULL)'],
     },
+    {
+      version: 2,
+      up: [
+        // While it has its row, nodes are being collected, and what is put is written down: it stays, whatever else is known of it.
+        'CREATE TABLE node_sweep (id INTEGER PRIMARY KEY CHECK (id = 1))',
+        'CREATE TABLE node_again (hash BLOB PRIMARY KEY) WITHOUT ROWID',
+        // The id of the store that the nodes belong to.
+        'CREATE TABLE store (key TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID',
+      ],
+    },
   ],
 }
 
@@ -27,6 +37,11 @@ export const nodeMigrations: MigrationSet = {
  */
 export function openNodeStore(db: Database, options: { readonly cacheBytes?: number } = {}): NodeStore {
   return new SqlNodeStore(db, options.cacheBytes ?? DEFAULT_CACHE_BYTES)
+}
+
+/** A collection that a crash ended is over: nothing more is written down for it. */
+export async function endNodeSweep(db: Database): Promise<void> {
+  await db.write((tx) => tx.run('DELETE FROM node_sweep'))
 }
 
 interface Row {
@@ -65,7 +80,9 @@ class SqlNodeStore implements NodeStore {
 
   async put(nodes: readonly StoredNode[]): Promise<void> {
     if (nodes.length === 0) return
+    faultPoint('nodes.write')
     await this.#db.write(async (tx) => {
+      if (await tx.get('SELECT 1 FROM node_sweep')) await noteAgain(tx, nodes)
       for (let start = 0; start < nodes.length; ) {
         const rows = INSERT_ROWS.find((size) => size <= nodes.length - start) ?? 1
         const params: (Buffer | number)[] = []
@@ -76,6 +93,7 @@ class SqlNodeStore implements NodeStore {
         start += rows
       }
     })
+    faultPoint('nodes.written')
   }
 
   async warm(hashes: readonly TreeHash[]): Promise<void> {
@@ -108,6 +126,12 @@ class SqlNodeStore implements NodeStore {
     // Two reads of one node may cross; what is handed out already stays.
     if (weight <= this.#cacheBytes && !this.#cache.has(hash)) this.#cache.set(hash, { body, weight })
   }
+}
+
+async function noteAgain(tx: Transaction, nodes: readonly StoredNode[]): Promise<void> {
+  await tx.run('INSERT OR IGNORE INTO node_again (hash) SELECT unhex(value) FROM json_each(?)', [
+    JSON.stringify(nodes.map(({ hash }) => hash)),
+  ])
 }
 
 function insertSql(rows: number): string {

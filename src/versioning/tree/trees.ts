@@ -3,7 +3,7 @@ import type { Difference, Trees } from '../trees.ts'
 import { startsWith } from './bytes.ts'
 import { decodeLeaf, encodeEntry } from './codec.ts'
 import { treeCursor } from './cursor.ts'
-import { diffTrees } from './diff.ts'
+import { type DiffRange, diffTrees, type TreeDifference } from './diff.ts'
 import { listPage } from './list.ts'
 import { lookup } from './lookup.ts'
 import { measure } from './measure.ts'
@@ -37,25 +37,35 @@ async function* diff(
   store: NodeStore,
   before: TreeHash,
   after: TreeHash,
-  options: { readonly prefix?: string; readonly strict?: boolean },
+  options: { readonly prefix?: string; readonly after?: string; readonly strict?: boolean },
 ): AsyncGenerator<Difference> {
-  const prefix = Buffer.from(options.prefix ?? '')
-  for await (const found of diffTrees(store, before, after, { prefix })) {
-    const path = found.key.toString('utf8') as Path
-    const old = found.before && decodeLeaf(found.key, found.before.value)
-    const now = found.after && decodeLeaf(found.key, found.after.value)
-    if (old === undefined) {
-      if (now !== undefined) yield { kind: 'added', path, after: now }
-    } else if (now === undefined) {
-      yield { kind: 'deleted', path, before: old }
-    } else if (options.strict || !sameFile(old, now)) {
-      yield { kind: 'changed', path, before: old, after: now }
-    }
+  for await (const found of diffTrees(store, before, after, rangeOf(options))) {
+    const difference = differenceOf(found, options)
+    if (difference) yield difference
   }
 }
 
+/** The range of a diff that goes on after a path. */
+export function rangeOf({ prefix = '', after }: { readonly prefix?: string; readonly after?: string }): DiffRange {
+  // The least byte string after `after` is that with a zero byte behind it.
+  return { prefix: Buffer.from(prefix), ...(after !== undefined && { from: Buffer.from(`${after}\0`) }) }
+}
+
+/** As callers see it; undefined where the two differ only in version, time or origin, unless `strict`. */
+export function differenceOf(
+  found: TreeDifference,
+  { strict = false }: { readonly strict?: boolean } = {},
+): Difference | undefined {
+  const path = found.key.toString('utf8') as Path
+  const before = found.before && decodeLeaf(found.key, found.before.value)
+  const after = found.after && decodeLeaf(found.key, found.after.value)
+  if (before === undefined) return after && { kind: 'added', path, after }
+  if (after === undefined) return { kind: 'deleted', path, before }
+  return strict || !sameFile(before, after) ? { kind: 'changed', path, before, after } : undefined
+}
+
 /** Whether two entries are the same but for version, time and origin. */
-function sameFile(one: Entry, other: Entry): boolean {
+export function sameFile(one: Entry, other: Entry): boolean {
   const plain = (entry: Entry): Entry => {
     const { size, etag, content, attributes, checksum, parts } = entry
     return {

@@ -30,8 +30,18 @@ export interface NodeStore {
   warm?(hashes: readonly TreeHash[]): Promise<void>
 }
 
+/**
+ * Says where the nodes of a level end, by nothing but the items since the last cut: whether after the one whose key is `keys[start..end]`,
+ * and which is `items[before..after]` of the node's bytes.
+ */
+export interface BoundaryRule {
+  cutsAfter(before: number, after: number, keys: Buffer, start: number, end: number, items: Buffer): boolean
+}
+
 /** What decides the shape of all trees of a store. */
 export interface TreeSettings {
   /** Secret, random, at least 16 bytes, and never changed: trees made with another salt share no nodes with these. */
   readonly salt: Buffer
+  /** Another rule than the store's own: for the benchmark that compares them, and nothing else. */
+  readonly boundary?: (level: number) => BoundaryRule
 }

@@ -3,7 +3,7 @@ import type { TreeHash } from '../model/index.ts'
 import { Boundary } from './boundary.ts'
 import { ByteWriter } from './bytes.ts'
 import { EMPTY_TREE, HASH_BYTES, hashNode, loadChild, loadNode, MAX_LEVELS, nodeHeader, type TreeNode } from './node.ts'
-import type { LeafItem, NodeStore, StoredNode, TreeSettings } from './types.ts'
+import type { BoundaryRule, LeafItem, NodeStore, StoredNode, TreeSettings } from './types.ts'
 
 /** Nodes are stored in slices of this many bytes: large enough to share an fsync, small enough to hold in memory. */
 const SLICE_BYTES = MIB
@@ -14,7 +14,7 @@ const MAX_VALUE_BYTES = 64 * KIB
 class OpenNode {
   readonly level: number
   readonly items = new ByteWriter(16 * KIB)
-  readonly #boundary: Boundary
+  readonly #boundary: BoundaryRule
   readonly #lastKey = Buffer.allocUnsafe(MAX_PATH_BYTES)
   #lastKeyLength = 0
   #started = false
@@ -24,7 +24,7 @@ class OpenNode {
 
   constructor(level: number, settings: TreeSettings) {
     this.level = level
-    this.#boundary = new Boundary(settings.salt, level)
+    this.#boundary = settings.boundary?.(level) ?? new Boundary(settings.salt, level)
   }
 
   get lastKey(): Buffer {
@@ -55,7 +55,8 @@ class OpenNode {
     this.objects += objects
     // Saturates, so that the sum is the same in whatever order it was made.
     this.bytes = Math.min(Number.MAX_SAFE_INTEGER, this.bytes + bytes)
-    return this.#boundary.cutsAfter(before, this.items.length, this.#lastKey, 0, this.#lastKeyLength)
+    const { items } = this
+    return this.#boundary.cutsAfter(before, items.length, this.#lastKey, 0, this.#lastKeyLength, items.bytes)
   }
 
   body(): Buffer {

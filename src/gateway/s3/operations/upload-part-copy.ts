@@ -70,7 +70,8 @@ function wholeObject(
   // Of an object that was made of parts itself, the ETag is not the MD5.
   if (!known || parts !== undefined || !/^[0-9a-f]{32}$/.test(etag)) return undefined
   if (range.start !== 0 || range.end !== size) return undefined
-  return { staged: { size, content, chunks: [] }, md5: etag, checksum }
+  const relies = content.kind === 'inline' ? [] : [content.sha256]
+  return { staged: { size, content, chunks: [], relies, copied: true }, md5: etag, checksum }
 }
 
 /** A part begins where it likes, so its bytes are cut anew; pieces that are there already are not stored twice. */

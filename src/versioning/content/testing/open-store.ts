@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { type Database, migrate, openSqlite, silentLog } from '../../../kernel/index.ts'
 import type { StagedContent } from '../../content-store.ts'
-import { type Content, type ContentOptions, contentSchema, openContent } from '../index.ts'
+import { type Content, type ContentOptions, collectedSchema, contentSchema, openContent } from '../index.ts'
 
 /** A folder of its own with a database, in which a content store is opened, closed and looked at. */
 export class StoreFolder {
@@ -18,7 +18,7 @@ export class StoreFolder {
   static async make(): Promise<StoreFolder> {
     const folder = await mkdtemp(join(tmpdir(), 'sluice-content-'))
     const db = await openSqlite({ file: join(folder, 'meta.sqlite'), log: silentLog })
-    await migrate(db, [{ floor: 'content', migrations: [{ version: 1, up: contentSchema }] }])
+    await migrate(db, [{ floor: 'content', migrations: [{ version: 1, up: [...contentSchema, ...collectedSchema] }] }])
     return new StoreFolder(folder, db)
   }
 

@@ -1,0 +1,1 @@
+export { type ImportPlace, StoredImports } from './stored.ts'
