@@ -38,12 +38,12 @@ export function faultySystem(system: System, fault: Fault, after = 3): System {
     case 'torn page':
       return {
         ...system,
-        // The first half as it was, the second as it is after a write or two.
+        // The first half as it was, the second as it is when its writer has gone round.
         page: async (input) => {
           const before = await system.page(input)
           if (input.commit !== undefined || !input.prefix.startsWith('stairs')) return before
           let later = before
-          for (let look = 0; look < 20 && isSame(before, later); look++) {
+          for (let look = 0; look < 500 && !isWholeTurnLater(before, later); look++) {
             await sleep(2)
             later = await system.page(input)
           }
@@ -91,4 +91,5 @@ export function faultySystem(system: System, fault: Fault, after = 3): System {
   }
 }
 
-const isSame = (one: Page, other: Page) => JSON.stringify(one.files) === JSON.stringify(other.files)
+/** The last step has become higher than the first one was. */
+const isWholeTurnLater = (before: Page, later: Page) => (later.files.at(-1)?.size ?? 0) > (before.files[0]?.size ?? 0)
