@@ -13,6 +13,7 @@ import { commitInto, flushLatency, listing, objects, openBench, streams } from '
 import { gcRows } from './gc.ts'
 import { historyRows } from './history.ts'
 import { type Limits, measureLimits, type Scale } from './limits.ts'
+import { millionRows } from './million.ts'
 import {
   limitLines,
   listRow,
@@ -27,7 +28,18 @@ import {
 import { storeRows } from './store.ts'
 
 const MIB = 1024 * 1024
-const parts = ['objects', 'streams', 'list', 'commit', 'flush', 'egress', 'dedupe', 'history', 'store'] as const
+const parts = [
+  'objects',
+  'streams',
+  'list',
+  'commit',
+  'flush',
+  'egress',
+  'dedupe',
+  'history',
+  'million',
+  'store',
+] as const
 type Part = (typeof parts)[number]
 
 const { values } = parseArgs({
@@ -89,6 +101,7 @@ async function figures(base: string): Promise<{ limits: Limits; rows: Row[] }> {
     await part('history', () =>
       historyRows(base, { sizes: historySizes, ...(values.store && { store: values.store }) }),
     )
+    await part('million', () => millionRows(base, values.quick ? 50_000 : 1_000_000))
     await part('dedupe', () => dedupeRows(base, values.quick))
     await part('store', () => storeRows(base, values.quick, limits.sha256Megabytes))
     await part('store', () => gcRows(base, values.quick))

@@ -7,3 +7,4 @@ const environment = { SUITE_EXAMPLES: join(repository, 'examples') }
 
 await pythonSuite('boto3', ['boto3'], join(here, 'boto3_suite.py'), { environment, guide: 'boto3' })
 await pythonSuite('boto3: versions, tags, transactions, snapshots', ['boto3'], join(here, 'boto3_history.py'))
+await pythonSuite('boto3: restores, merges, tags, collecting', ['boto3'], join(here, 'boto3_graph.py'))

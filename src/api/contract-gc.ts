@@ -78,7 +78,7 @@ export interface PurgeJson {
 
 /** A line of a purge. `done` is the last. */
 export type PurgeEventJson =
-  | { readonly kind: 'progress'; readonly phase: 'versions' | 'trees' | 'content'; readonly done: number }
+  | { readonly kind: 'progress'; readonly phase: 'versions' | 'trees' | 'content' | 'databases'; readonly done: number }
   | {
       readonly kind: 'done'
       readonly purge: PurgeJson

@@ -1,4 +1,9 @@
-/** What the contract says of merges, moved branches and tags of commits; a part of `contract.ts`, by which it is read. */
+/** What the contract says of references to commits, merges and tags of commits; a part of `contract.ts`, by which it is read. */
+
+export interface CommitRefJson {
+  readonly repo: string
+  readonly commit: string
+}
 
 /** A name for a commit that never moves. */
 export interface TagJson {

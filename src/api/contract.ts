@@ -10,13 +10,14 @@
  * a line `{"error": …}` ends a stream that could not go on.
  */
 
-import type { JobEgressJson } from './contract-egress.ts'
-import type { MergeConflictJson, MergeCountsJson } from './contract-graph.ts'
+import type { CommitRefJson, MergeConflictJson, MergeCountsJson } from './contract-graph.ts'
 
+export type * from './contract-access.ts'
 export type * from './contract-egress.ts'
 export type * from './contract-fsck.ts'
 export type * from './contract-gc.ts'
 export type * from './contract-graph.ts'
+export type * from './contract-pipelines.ts'
 export type * from './contract-upkeep.ts'
 
 export const LINES_TYPE = 'application/x-ndjson'
@@ -31,11 +32,6 @@ export interface ErrorJson {
     /** Also in the header `x-request-id`, and beside whatever the server's log says about it. */
     readonly requestId: string
   }
-}
-
-export interface CommitRefJson {
-  readonly repo: string
-  readonly commit: string
 }
 
 export interface VersionJson {
@@ -284,170 +280,4 @@ export interface ImportedJson {
   /** Members that were left out: the first of `skippedTotal`. */
   readonly skipped: readonly { readonly name: string; readonly why: string }[]
   readonly skippedTotal: number
-}
-
-export interface PipelineJson {
-  readonly name: string
-  readonly version: number
-  readonly description: string
-  readonly state: 'running' | 'stopped'
-  readonly created: string
-  readonly updated: string
-  readonly input: string
-  readonly outputBranch: string
-  readonly spec: unknown
-  readonly runner: string
-  readonly egressUrl?: string
-  readonly lastJob?: { readonly id: string; readonly state: JobStateJson }
-}
-
-export interface PipelineCreatedJson {
-  readonly pipeline: PipelineJson
-  /** How fields were mapped, one sentence each. */
-  readonly notes: readonly string[]
-}
-
-export type JobStateJson =
-  | 'created'
-  | 'starting'
-  | 'running'
-  | 'egressing'
-  | 'finishing'
-  | 'success'
-  | 'failure'
-  | 'killed'
-  | 'unrunnable'
-
-export interface JobJson {
-  readonly id: string
-  readonly pipeline: string
-  readonly specVersion: number
-  readonly state: JobStateJson
-  readonly outputCommit: string
-  readonly inputs: readonly CommitRefJson[]
-  readonly created: string
-  readonly started: string | null
-  readonly finished: string | null
-  readonly reason?: string
-  readonly datums: {
-    readonly total: number
-    readonly processed: number
-    readonly skipped: number
-    readonly failed: number
-    readonly recovered: number
-  }
-  readonly restarts: number
-  readonly egress?: JobEgressJson
-}
-
-export interface DatumJson {
-  readonly id: string
-  readonly job: string
-  readonly state: 'starting' | 'running' | 'success' | 'failed' | 'recovered' | 'skipped'
-  readonly inputs: readonly string[]
-  readonly attempts: number
-  readonly exitCode: number | null
-  readonly started: string | null
-  readonly finished: string | null
-  readonly bytesIn: number
-  readonly bytesOut: number
-  readonly reason?: string
-  /** Why it ran or was reused. */
-  readonly why: string
-}
-
-export interface LogLineJson {
-  readonly at: string
-  readonly pipeline: string
-  readonly job: string
-  readonly datum?: string
-  readonly stream: 'stdout' | 'stderr' | 'system'
-  readonly text: string
-}
-
-/** A secret as it is shown: never its secret part. */
-export type SecretJson = S3SecretJson | GcsSecretJson | AzureSecretJson
-
-interface AnySecretJson {
-  readonly name: string
-  /** The only endpoint that it is used for; left out: the service's own, or what a URL says. */
-  readonly endpoint?: string
-  readonly created: string
-  /** When its secret part was last given. */
-  readonly updated: string
-  /** What is to be done about it soon, in words. */
-  readonly warning?: string
-}
-
-/** Of S3 and its like. */
-export interface S3SecretJson extends AnySecretJson {
-  readonly kind: 's3'
-  readonly accessKeyId: string
-  readonly region?: string
-}
-
-/** Of Google Cloud Storage. */
-export interface GcsSecretJson extends AnySecretJson {
-  readonly kind: 'gcs'
-  readonly clientEmail: string
-  readonly privateKeyId?: string
-}
-
-/** Of Azure Blob Storage. */
-export interface AzureSecretJson extends AnySecretJson {
-  readonly kind: 'azure'
-  readonly account: string
-  readonly signsWith: 'account key' | 'shared access signature'
-  /** The end of a shared access signature. */
-  readonly expires?: string
-}
-
-/** A user as it is shown: never a secret. */
-export interface UserJson {
-  readonly name: string
-  readonly email?: string
-  /** What S3 calls the canonical user id. */
-  readonly canonicalId: string
-  readonly admin: boolean
-  readonly mayCreateRepos: boolean
-  /** The user of the server's root key. */
-  readonly root: boolean
-  readonly created: string
-  readonly keys: readonly { readonly accessKeyId: string; readonly created: string; readonly expires?: string }[]
-  /** Not in lists. */
-  readonly roles?: readonly { readonly repo: string; readonly role: RoleNameJson }[]
-}
-
-/** The one time that a secret is shown. */
-export interface KeyJson {
-  readonly accessKeyId: string
-  readonly secretAccessKey: string
-}
-
-export interface UserCreatedJson {
-  readonly user: UserJson
-  readonly key: KeyJson
-}
-
-export type RoleNameJson = 'reader' | 'writer' | 'owner'
-
-export interface RoleJson {
-  readonly repo: string
-  readonly user: string
-  readonly canonicalId: string
-  readonly role: RoleNameJson
-}
-
-/** What temporary credentials may be used for. */
-export interface GrantJson {
-  readonly repo: string
-  readonly role: 'reader' | 'writer'
-  /** A branch, or a transaction as `tx-<name>` or `tx-<name>.<branch>`: what stands before the repo in the bucket's name. */
-  readonly branch?: string
-  readonly prefix?: string
-}
-
-export interface CredentialsJson extends KeyJson {
-  readonly sessionToken: string
-  readonly expires: string
 }

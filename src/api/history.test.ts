@@ -8,7 +8,7 @@ import { openStack, type Stack } from './testing/stack.ts'
 
 let stack: Stack
 before(async () => {
-  stack = await openStack()
+  stack = await openStack({ idleMs: 3_600_000 })
 })
 after(() => stack.close())
 

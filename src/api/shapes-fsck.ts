@@ -1,20 +1,5 @@
 import type { JsonSchema } from './fields.ts'
-
-const text: JsonSchema = { type: 'string' }
-const count: JsonSchema = { type: 'integer', minimum: 0 }
-const number: JsonSchema = { type: 'number', minimum: 0 }
-const several = (items: JsonSchema): JsonSchema => ({ type: 'array', items })
-const oneOf = (...values: string[]): JsonSchema => ({ type: 'string', enum: values })
-const only = (value: string): JsonSchema => ({ type: 'string', const: value })
-
-function shape(required: Record<string, JsonSchema>, optional: Record<string, JsonSchema> = {}): JsonSchema {
-  return {
-    type: 'object',
-    properties: { ...required, ...optional },
-    required: Object.keys(required),
-    additionalProperties: false,
-  }
-}
+import { count, number, oneOf, only, several, shape, text } from './shape-words.ts'
 
 const counted = [
   'pages',

@@ -1,31 +1,25 @@
 import { JOB_STATES } from '../pipelines/index.ts'
 import type { JsonSchema } from './fields.ts'
+import {
+  anything,
+  count,
+  countOrNull,
+  dictionary,
+  named,
+  oneOf,
+  several,
+  shape,
+  text,
+  textOrNull,
+  texts,
+  time,
+  timeOrNull,
+  yes,
+} from './shape-words.ts'
 import { fsckShapes } from './shapes-fsck.ts'
+import { upkeepShapes } from './shapes-upkeep.ts'
 
 /** The contract's types as JSON Schema, for the OpenAPI document; a test holds real answers against them. */
-
-const text: JsonSchema = { type: 'string' }
-const count: JsonSchema = { type: 'integer', minimum: 0 }
-const time: JsonSchema = { type: 'string', format: 'date-time' }
-const yes: JsonSchema = { type: 'boolean' }
-const textOrNull: JsonSchema = { type: ['string', 'null'] }
-const timeOrNull: JsonSchema = { type: ['string', 'null'], format: 'date-time' }
-const countOrNull: JsonSchema = { type: ['integer', 'null'] }
-const texts: JsonSchema = { type: 'array', items: text }
-const anything: JsonSchema = {}
-const oneOf = (...values: string[]): JsonSchema => ({ type: 'string', enum: values })
-const several = (items: JsonSchema): JsonSchema => ({ type: 'array', items })
-const named = (name: string): JsonSchema => ({ $ref: `#/components/schemas/${name}` })
-const dictionary: JsonSchema = { type: 'object', additionalProperties: text }
-
-function shape(required: Record<string, JsonSchema>, optional: Record<string, JsonSchema> = {}): JsonSchema {
-  return {
-    type: 'object',
-    properties: { ...required, ...optional },
-    required: Object.keys(required),
-    additionalProperties: false,
-  }
-}
 
 function secretOf(kind: string, own: Record<string, JsonSchema>, optional: Record<string, JsonSchema>): JsonSchema {
   const required = { name: text, kind: { type: 'string', const: kind }, ...own, created: time, updated: time }
@@ -63,6 +57,7 @@ const pushOptions = {
 
 export const shapes = {
   ...fsckShapes,
+  ...upkeepShapes,
   Error: shape({
     error: shape({ code: text, message: text, data: { type: 'object', additionalProperties: true }, requestId: text }),
   }),
@@ -314,89 +309,6 @@ export const shapes = {
       ),
     ],
   } satisfies JsonSchema,
-  GcEvent: {
-    oneOf: [
-      shape(
-        {
-          kind: { type: 'string', const: 'progress' },
-          phase: oneOf('commits', 'mark', 'nodes', 'chunks', 'packs'),
-          done: count,
-        },
-        { total: count },
-      ),
-      shape({
-        kind: { type: 'string', const: 'done' },
-        dryRun: yes,
-        commits: count,
-        nodes: count,
-        nodeBytes: count,
-        chunks: count,
-        chunkBytes: count,
-        removedChunks: count,
-        removedBytes: count,
-        packsRemoved: count,
-        packsRepacked: count,
-        reclaimedBytes: { type: 'integer' },
-        results: count,
-        waitingBytes: count,
-        damagedPacks: texts,
-        durationMs: count,
-      }),
-    ],
-  } satisfies JsonSchema,
-  Purge: shape({
-    id: count,
-    repo: text,
-    path: text,
-    prefix: yes,
-    reason: text,
-    by: text,
-    asked: time,
-    finished: timeOrNull,
-    commits: count,
-    versions: count,
-  }),
-  PurgeEvent: {
-    oneOf: [
-      shape({
-        kind: { type: 'string', const: 'progress' },
-        phase: oneOf('versions', 'trees', 'content'),
-        done: count,
-      }),
-      shape({
-        kind: { type: 'string', const: 'done' },
-        purge: named('Purge'),
-        derived: several(shape({ repo: text, commit: text })),
-        derivedTotal: count,
-        reclaimedBytes: { type: 'integer' },
-      }),
-    ],
-  } satisfies JsonSchema,
-  Holder: shape(
-    { kind: oneOf('commit', 'branch', 'transaction', 'version', 'upload', 'scratch', 'other') },
-    { repo: text, branch: text, commit: text, id: text, what: text, path: text },
-  ),
-  Why: shape(
-    { sha256: text, kind: oneOf('node', 'chunk', 'manifest', 'gone'), held: several(named('Holder')), total: count },
-    { bytes: count, unusedSince: time },
-  ),
-  Backup: shape({ id: text, created: text, store: text, sizeBytes: count, packs: count, keys: yes }),
-  BackupEvent: {
-    oneOf: [
-      shape({ kind: { type: 'string', const: 'progress' }, bytesDone: count, bytesTotal: count, bytesSent: count }),
-      shape({ kind: { type: 'string', const: 'done' }, backup: named('Backup'), bytesSent: count }),
-    ],
-  },
-  BackupVerify: {
-    oneOf: [
-      shape({ kind: { type: 'string', const: 'fault' }, backup: text, object: text, why: text }),
-      shape({ kind: { type: 'string', const: 'progress' }, bytesDone: count, bytesTotal: count }),
-      shape({ kind: { type: 'string', const: 'done' }, backups: count, objects: count, bytes: count, faults: count }),
-    ],
-  },
-  BackupsRemoved: shape({ backups: texts, objects: count, bytes: count }),
-  Retention: shape({}, { keepDays: count, keepCommits: count }),
-  Expired: shape({ repo: text, branch: text, commit: text, finished: text, why: oneOf('unreachable', 'retention') }),
   EgressRequested: shape({ egress: named('Egress'), notes: texts }),
   Job: shape(
     {

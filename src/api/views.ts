@@ -105,6 +105,12 @@ export async function commitWithProvenance(versioning: Versioning, commit: Commi
   return commitJson(commit, await versioning.provenance(commit.id))
 }
 
+/** The same of a page. */
+export async function commitsWithProvenance(versioning: Versioning, commits: readonly Commit[]): Promise<CommitJson[]> {
+  const provenances = await versioning.provenances(commits.map(({ id }) => id))
+  return commits.map((commit) => commitJson(commit, provenances.get(commit.id) ?? []))
+}
+
 export function provenanceJson({ repo, branch, commit, direct }: Provenance): ProvenanceJson {
   return { repo, branch, commit, direct }
 }

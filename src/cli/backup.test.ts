@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
+import { mkdtemp, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, describe, it } from 'node:test'
@@ -40,6 +40,15 @@ describe('sluice backup', () => {
     assert.match(third, /\n2 backup\(s\) removed, .* freed\n$/)
     const [left, ...more] = await cli.json<BackupJson[]>('backup', 'list', place)
     assert.deepEqual([left?.id.slice(0, 6), left?.keys, more.length], ['000003', false, 0])
+  })
+
+  it('refuses a folder with files of somebody else, and says why', async () => {
+    const place = await mkdtemp(join(folder, 'foreign-'))
+    await writeFile(join(place, 'notes'), 'mine')
+    const refused = await cli.run(['backup', 'create', place])
+    assert.equal(refused.code, 1)
+    assert.match(refused.err, /notes is a file that is no object of this store: take an empty folder/)
+    assert.equal(await readFile(join(place, 'notes'), 'utf8'), 'mine')
   })
 
   it('restores into an empty folder without a server, and says what it lacks', async () => {
@@ -90,6 +99,11 @@ describe('sluice backup', () => {
   it('refuses what can not be, and says what can', async () => {
     const inside = await cli.run(['backup', 'create', join(cli.stack.folder, 'inside')])
     assert.match(inside.err, /lies in the data folder/)
+    const link = join(folder, 'link')
+    await symlink(cli.stack.folder, link)
+    for (const by of [join(link, 'inside'), join(cli.stack.folder, '..inside')]) {
+      assert.match((await cli.run(['backup', 'create', by])).err, /lies in the data folder/, by)
+    }
     const nowhere = await cli.run(['backup', 'create', 's3://bucket/folder'])
     assert.match(nowhere.err, /needs credentials/)
     const unknown = await cli.run(['backup', 'create', 'ftp://host/folder'])

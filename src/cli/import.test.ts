@@ -48,6 +48,17 @@ describe('sluice import', () => {
     assert.match(piped.err, /2 files: 1 new, 0 changed, 1 as they were/)
   })
 
+  it('says which file of a folder has a name that is not UTF-8', async () => {
+    await cli.ok('repo', 'create', 'latin')
+    const folder = join(cli.folder, 'latin')
+    await mkdir(folder)
+    await writeFile(Buffer.concat([Buffer.from(`${folder}/caf`), Buffer.from([0xe9])]), 'x')
+    const refused = await cli.run(['import', 'latin@master', folder])
+    assert.equal(refused.code, 1)
+    assert.match(refused.err, /caf\uFFFD: its name is not UTF-8/)
+    assert.deepEqual(await cli.json('commit', 'list', 'latin'), [])
+  })
+
   it('ends with what is wrong with the archive, and --skip names what it left out', async () => {
     await cli.ok('repo', 'create', 'two')
     const file = await cli.local('link.tar', tarOf({ name: 'a', body: '1' }, { name: 'l', type: '2', linkname: 'a' }))

@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs'
 import { readdir, stat } from 'node:fs/promises'
 import { join, relative, sep } from 'node:path'
 import type { BranchJson } from '../api/contract.ts'
@@ -28,6 +29,12 @@ export async function collectFolder(folder: string, prefix: string): Promise<Loc
   const files: LocalFile[] = []
   for (const item of await readdir(folder, { recursive: true, withFileTypes: true })) {
     const source = join(item.parentPath, item.name)
+    // Names are read as UTF-8; what is not comes with a character that stands for what could not be read.
+    if (source.includes('\uFFFD') && !existsSync(source)) {
+      throw new CliError(
+        `${source}: its name is not UTF-8, and no file of a repo has such a name; rename it, or leave it out`,
+      )
+    }
     const info = item.isSymbolicLink() ? await statLocal(source) : item
     if (!info.isFile()) continue
     const path = prefix + relative(folder, source).split(sep).join('/')

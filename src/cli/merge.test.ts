@@ -55,6 +55,9 @@ describe('sluice merge', () => {
     assert.match(refused.err, /both sides changed 3 file\(s\), and nothing was changed: --ours or --theirs/)
     const dry = await cli.run(['merge', 'sides@master', 'side', '--dry-run', '--take', 'ours:a'])
     assert.equal(dry.code, 1)
+    const dryJson = await cli.run(['merge', 'sides@master', 'side', '--dry-run', '--json'])
+    assert.equal(dryJson.code, 1)
+    assert.equal((JSON.parse(dryJson.out) as { conflictsTotal: number }).conflictsTotal, 3)
     assert.match(dry.out, /would have 0 file\(s\) added.*\nCONFLICT.*\nb .*\nc /)
     assert.equal((await cli.run(['merge', 'sides@master', 'side', '--take', 'mine:a'])).code, 2)
     assert.equal((await cli.run(['merge', 'sides@master', 'side', '--ours', '--theirs'])).code, 2)
@@ -117,6 +120,10 @@ describe('sluice tag', () => {
     assert.deepEqual([tag?.name, tag?.message], ['v1.0', 'the first'])
     assert.match(await cli.ok('tag', 'inspect', 'tagged@v1.0'), /^Message: +the first$/m)
     assert.match((await cli.run(['tag', 'create', 'tagged@master', 'v1.0'])).err, /tags never move/)
+    assert.match(
+      (await cli.run(['restore', 'tagged@v1.0'])).err,
+      /has no branch v1\.0: that is a tag, which never changes/,
+    )
     await cli.ok('tag', 'delete', 'tagged@v1.0')
     assert.match((await cli.run(['tag', 'inspect', 'tagged@v1.0'])).err, /`sluice tag list REPO` shows/)
   })

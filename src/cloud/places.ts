@@ -1,7 +1,7 @@
-import { access } from 'node:fs/promises'
-import { isAbsolute, relative, resolve } from 'node:path'
+import { access, realpath } from 'node:fs/promises'
+import { basename, dirname, isAbsolute, join, relative, resolve, sep } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { type Clock, InvalidInput } from '../kernel/index.ts'
+import { type Clock, errnoOf, InvalidInput } from '../kernel/index.ts'
 import type { Credentials } from './credentials.ts'
 import { openFileStore } from './file/file-store.ts'
 import type { ObjectStore } from './object-store.ts'
@@ -41,7 +41,7 @@ export function createPlaces(parts: PlacesParts): Places {
       const folder = folderOf(where)
       if (folder === undefined) return openCloud(parts, where, secret)
       if (secret !== undefined) throw new InvalidInput(`${where} is a folder: it needs no secret`)
-      if (parts.dataFolder !== undefined) refuseInside(folder, parts.dataFolder)
+      if (parts.dataFolder !== undefined) await refuseInside(folder, parts.dataFolder)
       if (!make) await checkThere(folder)
       return openFileStore(folder, { clock: parts.clock })
     },
@@ -75,12 +75,21 @@ async function checkThere(folder: string): Promise<void> {
   }
 }
 
-function refuseInside(folder: string, dataFolder: string): void {
-  const path = relative(resolve(dataFolder), resolve(folder))
-  if (path === '' || (!path.startsWith('..') && !isAbsolute(path))) {
-    throw new InvalidInput(
-      `${folder} lies in the data folder, and would be lost with it: take a folder of another disk`,
-    )
+async function refuseInside(folder: string, dataFolder: string): Promise<void> {
+  const path = relative(await realOf(dataFolder), await realOf(folder))
+  if (path === '..' || path.startsWith(`..${sep}`) || isAbsolute(path)) return
+  throw new InvalidInput(`${folder} lies in the data folder, and would be lost with it: take a folder of another disk`)
+}
+
+/** Where a path leads by way of symbolic links, also one whose end is not there yet. */
+async function realOf(path: string): Promise<string> {
+  const absolute = resolve(path)
+  try {
+    return await realpath(absolute)
+  } catch (error) {
+    const above = dirname(absolute)
+    if (errnoOf(error) !== 'ENOENT' || above === absolute) throw error
+    return join(await realOf(above), basename(absolute))
   }
 }
 

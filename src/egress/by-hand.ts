@@ -1,6 +1,12 @@
 import { hintOf, parseTargetUrl, type SecretStore } from '../cloud/index.ts'
 import { type Database, DomainError, InvalidInput, type Queries, randomHexId } from '../kernel/index.ts'
-import { CommitUnavailable, type RepoName, type Versioning } from '../versioning/index.ts'
+import {
+  CommitNotFound,
+  CommitUnavailable,
+  type RepoName,
+  type TreeHash,
+  type Versioning,
+} from '../versioning/index.ts'
 import type { CheckedEgress } from './check.ts'
 import { EgressRefused } from './errors.ts'
 import { MAX_WAITING_BY_HAND } from './limits.ts'
@@ -72,12 +78,13 @@ export async function runByHand(
       )
     }
     if (!saysLayout(egress)) await refuseOtherLayout(tx, repo, url)
+    const root = await rootNow(tx, repo, commit.id)
     const request = {
       id,
       pipeline: repo,
       repo,
       commit: commit.id,
-      root: commit.root,
+      root,
       url,
       ...(secret === undefined ? {} : { secret }),
       settings,
@@ -86,6 +93,14 @@ export async function runByHand(
     await insertPush(tx, request, { place, askedBy })
   })
   return { id, notes }
+}
+
+/** It may have been removed since it was looked at, or purged of a path: what no row refers to any more must not be referred to again. */
+async function rootNow(tx: Queries, repo: string, commit: string): Promise<TreeHash> {
+  const row = await tx.get<{ root: TreeHash }>('SELECT root FROM commits WHERE id = ? AND repo = ?', [commit, repo])
+  if (!row)
+    throw new CommitNotFound(`commit ${commit} of ${repo} is not kept any more: push a newer one`, { repo, commit })
+  return row.root
 }
 
 function saysLayout(egress: unknown): boolean {
@@ -117,7 +132,7 @@ export async function retryByHand(
   status: EgressStatus,
 ): Promise<void> {
   const { id, repo, commit, url, secret } = status
-  // Its files must be there still.
+  // Said before anything is looked up for it; decided below.
   await versioning.getCommit(repo, commit as Parameters<Versioning['getCommit']>[1])
   const place = await placeFor(url, secret)
   await db.write(async (tx) => {
@@ -133,6 +148,7 @@ export async function retryByHand(
         { egress: id, newer: newer.id },
       )
     }
+    await rootNow(tx, repo, commit)
     if (!(await requeuePush(tx, id, place))) throw notFailed(id)
   })
 }

@@ -56,6 +56,20 @@ describe('an egress by hand', () => {
     assert.deepEqual(await h.egress.list(), [])
   })
 
+  it('is refused for a commit that goes between being looked at and being queued', async () => {
+    const h = await harness()
+    await commit(h, 'images', { a: '1' })
+    const at = branchOf('images@master')
+    const { provenance } = h.versioning
+    h.versioning.provenance = async (id) => {
+      const found = await provenance.call(h.versioning, id)
+      await h.versioning.deleteRepo(at.repo)
+      return found
+    }
+    await assert.rejects(run(h, 'images@master'), { code: 'CommitNotFound', message: /not kept any more/ })
+    assert.deepEqual(await h.egress.list(), [])
+  })
+
   it("does not change the layout of what is there where none is named: all commits' folders would be gone", async () => {
     const h = await harness()
     const id = await commit(h, 'images', { a: '1' })

@@ -166,6 +166,13 @@ describe('multipart uploads, through the AWS SDK', () => {
     }
   })
 
+  it('names an upload by an id that no command line takes for an option', async () => {
+    const { s3 } = server
+    const { UploadId } = await s3.send(new CreateMultipartUploadCommand({ Bucket, Key: 'named' }))
+    assert.match(UploadId ?? '', /^[0-9a-f]+$/)
+    await s3.send(new AbortMultipartUploadCommand({ Bucket, Key: 'named', UploadId }))
+  })
+
   it('gives an upload up, and copies ranges into parts', async () => {
     const { s3 } = server
     const source = randomBytes(6 * MIB)

@@ -1,7 +1,9 @@
 import assert from 'node:assert/strict'
+import { createHash } from 'node:crypto'
 import { appendFile, cp, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { text } from 'node:stream/consumers'
 import { afterEach, beforeEach, describe, it } from 'node:test'
 import { type ObjectStore, openFileStore } from '../cloud/index.ts'
 import { Corrupt, InvalidInput, silentLog, systemClock } from '../kernel/index.ts'
@@ -316,5 +318,33 @@ describe('backups', () => {
     await appendFile(join(folder, 'place', 'beside'), '')
     await assert.rejects(restore('place'), InvalidInput)
     await assert.rejects(restore('copy', '7'), BackupNotFound)
+  })
+
+  it('that somebody else put there are refused before anything is written, if their list is not one that a backup has', async () => {
+    await putText(store.versioning, images, 'a.txt', 'a')
+    const { backup } = await create()
+    const [listed] = (await place.list({ prefix: 'backups/' })).objects
+    const manifest = JSON.parse(await text(await place.get(listed!.key)))
+    const [meta, nodes] = manifest.files
+    const [pack] = manifest.packs
+    const hostile = [
+      { files: [meta] },
+      { files: [meta, meta, nodes] },
+      { files: [meta, nodes, { ...meta, name: '../../meta.sqlite' }] },
+      { files: [meta, { ...nodes, size: -1, blocks: [] }] },
+      { files: [meta, { ...nodes, size: nodes.size + 0.5 }] },
+      { packs: [pack, pack] },
+      { packs: [{ ...pack, name: '../x' }] },
+      { packs: [{ ...pack, size: 1e300 }] },
+      { packs: 'many' },
+    ]
+    for (const change of hostile) {
+      const body = Buffer.from(JSON.stringify({ ...manifest, ...change }))
+      const sha256 = createHash('sha256').update(body).digest('hex')
+      await place.delete([(await place.list({ prefix: 'backups/' })).objects[0]!.key])
+      await place.put(`backups/${backup.id}-${sha256}.json`, body, body.length)
+      await assert.rejects(restore('copy'), Corrupt, JSON.stringify(change))
+      assert.ok(!(await readdir(folder)).includes('copy'))
+    }
   })
 })

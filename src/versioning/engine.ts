@@ -31,6 +31,7 @@ import {
   parseRevision,
   protectBranch,
   provenanceOf,
+  provenanceOfAll,
   type RepoRoles,
   readRepos,
   renamedBefore,
@@ -397,6 +398,10 @@ export class VersioningEngine implements Versioning {
 
   provenance(commit: CommitId) {
     return provenanceOf(this.#context.db, commit)
+  }
+
+  provenances(commits: readonly CommitId[]) {
+    return provenanceOfAll(this.#context.db, commits)
   }
 
   subvenance(commit: CommitId) {

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { after, before, beforeEach, describe, it } from 'node:test'
 import fc from 'fast-check'
-import { type BranchAddress, type Commit, type CommitId, type FileChange, parsePath } from './index.ts'
+import { type BranchAddress, type Commit, type CommitId, CommitNotFound, type FileChange, parsePath } from './index.ts'
 import { branchOf, openTestStore, putText, sealCommit, type TestStore } from './testing/store.ts'
 
 let now = 0
@@ -138,6 +138,26 @@ describe('the log of a file', () => {
         assert.deepEqual(below.map(brief), wanted)
       }),
       { numRuns: 40 },
+    )
+  })
+
+  it('goes on only in the history that was asked for: who may read one branch learns nothing of another', async () => {
+    const path = parsePath('a')
+    const one = await commit({ a: '1' })
+    const two = await commit({ a: '22' })
+    const other: BranchAddress = { repo: at.repo, branch: branchOf('x@other').branch }
+    await store.versioning.createBranch(other)
+    const hidden = await commit({ a: 'hidden' }, other)
+    await commit({ a: 'hidden too' }, other)
+    const log = (before: CommitId) => all(store.versioning.lookingBack.fileLog(at.repo, two.id, { path }, { before }))
+    assert.deepEqual(
+      (await log(two.id)).map(brief).map(({ id }) => id),
+      [one.id],
+    )
+    await assert.rejects(log(hidden.id), CommitNotFound)
+    await assert.rejects(
+      all(store.versioning.lookingBack.fileLog(at.repo, one.id, { path }, { before: two.id })),
+      CommitNotFound,
     )
   })
 })

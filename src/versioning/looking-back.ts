@@ -65,7 +65,8 @@ export interface LookingBack {
   /**
    * The commits of the first-parent history of `from` that changed a file, or anything below a prefix, the newest first, as they are
    * found: those whose diff to their parent shows it, however that came (writes, a restore, a merge, a pipeline). `before`: only those
-   * that come after this one, the last of the page before. Throws CommitNotFound, CommitUnavailable.
+   * that come after this one, the last of the page before. Throws CommitNotFound, also where `before` is not of that history, and
+   * CommitUnavailable.
    */
   fileLog(
     repo: RepoName,

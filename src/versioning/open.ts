@@ -13,7 +13,7 @@ import {
 } from '../kernel/index.ts'
 import { type FileLayer, openContent } from './content/index.ts'
 import { VersioningEngine } from './engine.ts'
-import { ChangeSignal, Leases, RemovalGate, RepoRoles, startTreeWork } from './history/index.ts'
+import { ChangeSignal, Forgetting, Leases, RemovalGate, RepoRoles, startTreeWork } from './history/index.ts'
 import { storeIdentity } from './identity.ts'
 import {
   type ReferenceSource,
@@ -76,6 +76,7 @@ export async function openVersioning(options: VersioningOptions): Promise<Versio
   })
   const gate = new RemovalGate()
   const leases = new Leases()
+  const forgetting = new Forgetting()
   const treeWork = startTreeWork({ databaseFile, nodesFile, salt }, onFatal)
   const store = await storeIdentity(dataFolder, db, nodesDb)
   const engine = new VersioningEngine(
@@ -93,6 +94,7 @@ export async function openVersioning(options: VersioningOptions): Promise<Versio
       roles: new RepoRoles(db),
       leases,
       gate,
+      forgetting,
       newCommitId: () => randomHexId() as CommitId,
     },
     { nodesFile, salt, folder: join(dataFolder, 'imports'), onFatal },
@@ -107,11 +109,13 @@ export async function openVersioning(options: VersioningOptions): Promise<Versio
       db,
       databaseFile,
       nodesFile,
+      nodesDb,
       packsFolder: join(dataFolder, 'packs'),
       collecting: content.collecting,
       treeWork,
       leases,
       gate,
+      forgetting,
       clock,
       log,
       sources: options.holders ?? [],

@@ -29,7 +29,7 @@ export interface PurgeRecord {
 }
 
 export type PurgeEvent =
-  | { readonly kind: 'progress'; readonly phase: 'versions' | 'trees' | 'content'; readonly done: number }
+  | { readonly kind: 'progress'; readonly phase: 'versions' | 'trees' | 'content' | 'databases'; readonly done: number }
   | {
       readonly kind: 'done'
       readonly purge: PurgeRecord

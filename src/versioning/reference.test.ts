@@ -13,7 +13,7 @@ const full = process.env['FAULTS'] === 'full'
 /** Also of the search for a shorter history that fails. */
 const LIMIT_MS = full ? 35 * 60_000 : 90_000
 /** Set both to have a run again, or to go on for longer. */
-const RUNS = Number(process.env['MODEL_RUNS'] ?? (full ? 1_000 : 25))
+const RUNS = Number(process.env['MODEL_RUNS'] ?? (full ? 60 : 15))
 const SEED = Number(process.env['MODEL_SEED'] ?? Date.now() % 2 ** 31)
 const LENGTH = full ? 120 : 60
 

@@ -178,6 +178,8 @@ export interface Versioning {
   /** One page of a log, newest first. Throws CommitNotFound if `before` is no commit of the repo (any more). */
   listCommits(repo: RepoName, query?: LogQuery): Promise<readonly Commit[]>
   provenance(commit: CommitId): Promise<readonly Provenance[]>
+  /** The same of a page of commits, by one statement; without those that were computed from nothing. */
+  provenances(commits: readonly CommitId[]): Promise<ReadonlyMap<CommitId, readonly Provenance[]>>
   /** Everything computed from it, in topological order. */
   subvenance(commit: CommitId): Promise<readonly Provenance[]>
 

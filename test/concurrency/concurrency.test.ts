@@ -20,10 +20,11 @@ const full = process.env['FAULTS'] === 'full'
 const seed = Number(process.env['FAULTS_SEED'] ?? Date.now() % 1_000_000)
 const WRITERS = 16
 const READERS = 4
-const ROUNDS = full ? 300 : 15
+/** `CONCURRENCY_ROUNDS` goes on for longer. */
+const ROUNDS = Number(process.env['CONCURRENCY_ROUNDS'] ?? (full ? 60 : 15))
 /** Of a system with a fault: enough of them that it is noticed. */
 const FAULTY_ROUNDS = 15
-const KILLS = full ? 20 : 2
+const KILLS = full ? 8 : 2
 const TIMEOUT_MS = 15 * 60_000
 
 /** Writes and reads, then says what was promised and not kept. */

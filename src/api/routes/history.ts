@@ -21,16 +21,14 @@ import {
   revisionField,
 } from '../addresses.ts'
 import type { Caller } from '../caller.ts'
-import type { CommitJson, FileChangeJson } from '../contract.ts'
+import type { FileChangeJson } from '../contract.ts'
 import { flag, optional, parsed, present, text, whole } from '../fields.ts'
 import { json, lines, type Route, route } from '../route.ts'
-import { commitWithProvenance, differenceJson, fileChangeJson } from '../views.ts'
+import { commitsWithProvenance, differenceJson, fileChangeJson } from '../views.ts'
 
 const DEFAULT_PAGE = 100
 /** Lines of one answer at most, where fewer are asked for; without a limit an answer ends with what there is. */
 const MAX_LINES = 1_000_000
-/** Reads at once for a page: enough to keep the database busy, few enough to leave it to others too. */
-const READS_AT_ONCE = 16
 
 const commitParams = { repo: repoField, revision: revisionField }
 const lineLimit = optional(whole('So many lines at most.', 1, MAX_LINES))
@@ -75,7 +73,7 @@ export const historyRoutes: readonly Route[] = [
           : await listFrom(versioning, repo, revision, page)
       // Commits outlive their branch; that there are none may mean that there never was one.
       if (commits.length === 0 && branch !== undefined) await versioning.getBranch({ repo, branch })
-      return json(await withProvenance(versioning, commits))
+      return json(await commitsWithProvenance(versioning, commits))
     },
   ),
   route(
@@ -201,13 +199,4 @@ async function sideOf(versioning: Versioning, caller: Caller, address: RevisionA
   // Sealing is for those who may write; others see what is finished.
   const find = caller.may('write', address.repo) ? resolveSettled : resolve
   return (await find(versioning, address)).commit
-}
-
-async function withProvenance(versioning: Versioning, commits: readonly Commit[]): Promise<CommitJson[]> {
-  const shown: CommitJson[] = []
-  for (let start = 0; start < commits.length; start += READS_AT_ONCE) {
-    const some = commits.slice(start, start + READS_AT_ONCE)
-    shown.push(...(await Promise.all(some.map((commit) => commitWithProvenance(versioning, commit)))))
-  }
-  return shown
 }

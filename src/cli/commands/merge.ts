@@ -18,7 +18,7 @@ type Side = 'ours' | 'theirs'
 interface SideOptions {
   readonly ours?: true
   readonly theirs?: true
-  readonly take: Readonly<Record<string, Side>>
+  readonly take?: Readonly<Record<string, Side>>
 }
 
 interface MergeOptions extends JsonOption, SideOptions {
@@ -65,10 +65,10 @@ function withSides(command: Command): Command {
   return command
     .option('--ours', 'where both sides changed a file, keep what the branch has')
     .option('--theirs', 'where both sides changed a file, take the other one')
-    .option('--take <side:path>', 'the same for one file: ours:path or theirs:path; may be repeated', takeOne, {})
+    .option('--take <side:path>', 'the same for one file: ours:path or theirs:path; may be repeated', takeOne)
 }
 
-function takeOne(value: string, before: Readonly<Record<string, Side>>): Readonly<Record<string, Side>> {
+function takeOne(value: string, before: Readonly<Record<string, Side>> = {}): Readonly<Record<string, Side>> {
   const [, side, path] = /^(ours|theirs):(.+)$/s.exec(value) ?? []
   if (side === undefined || path === undefined) throw new InvalidArgumentError('Write ours:PATH or theirs:PATH.')
   return Object.fromEntries([...Object.entries(before), [path, side as Side]])
@@ -79,7 +79,7 @@ function parseMainline(value: string): number {
   throw new InvalidArgumentError('Write 1 or 2.')
 }
 
-function resolutionOf({ ours, theirs, take }: SideOptions): { readonly resolve?: object } {
+function resolutionOf({ ours, theirs, take = {} }: SideOptions): { readonly resolve?: object } {
   if (ours && theirs) throw new UsageError('--ours and --theirs: choose one for all, and the others by --take')
   const all = ours ? 'ours' : theirs ? 'theirs' : undefined
   const paths = Object.keys(take).length > 0 ? take : undefined
@@ -99,17 +99,30 @@ async function mergeAction(session: Session, address: string, from: string, opti
   }
   const api = await session.api()
   const merged = await api.post<MergeJson>(path, body).catch((error: unknown) => explain(session, error))
-  if (options.json) return printJson(session, merged)
+  if (options.json) printJson(session, merged)
+  else printMerge(session, merged, { repo, branch, from })
+  if (merged.kind === 'preview' && merged.conflictsTotal > 0) {
+    throw new CliError(`both sides changed ${merged.conflictsTotal} file(s): ${CHOOSE}`)
+  }
+}
+
+function printMerge(
+  session: Session,
+  merged: MergeJson,
+  { repo, branch, from }: { readonly repo: string; readonly branch: string; readonly from: string },
+): void {
   switch (merged.kind) {
     case 'merged':
-      return print(session, `${merged.commit.id} on ${repo}@${branch}: ${countsText(merged)}\n`)
+      print(session, `${merged.commit.id} on ${repo}@${branch}: ${countsText(merged)}\n`)
+      break
     case 'contained':
-      return print(session, `${from} is part of ${repo}@${branch} already: nothing was changed\n`)
+      print(session, `${from} is part of ${repo}@${branch} already: nothing was changed\n`)
+      break
     case 'preview':
       print(session, `${repo}@${branch} would have ${countsText(merged)}\n`)
-      if (merged.conflictsTotal === 0) return
-      print(session, `${conflictTable(merged.conflicts)}${moreText(merged.conflicts, merged.conflictsTotal)}`)
-      throw new CliError(`both sides changed ${merged.conflictsTotal} file(s): ${CHOOSE}`)
+      if (merged.conflictsTotal > 0) {
+        print(session, `${conflictTable(merged.conflicts)}${moreText(merged.conflicts, merged.conflictsTotal)}`)
+      }
   }
 }
 

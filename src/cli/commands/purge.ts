@@ -12,6 +12,7 @@ const phases = {
   versions: 'versions removed',
   trees: 'commits rewritten',
   content: 'looked at for unused content',
+  databases: 'databases written anew',
 } as const
 
 interface PurgeOptions extends JsonOption {

@@ -85,7 +85,7 @@ export class TestCli {
   }
 }
 
-export async function openCli(): Promise<TestCli> {
-  const stack = await openStack()
+export async function openCli(wanted: { idleMs?: number } = {}): Promise<TestCli> {
+  const stack = await openStack(wanted)
   return new TestCli(stack, await mkdtemp(join(tmpdir(), 'sluice-cli-')))
 }

@@ -1,6 +1,7 @@
 import { readdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { errnoOf } from '../../kernel/index.ts'
+import { StoreRejected } from '../object-store.ts'
 import { decodeName } from './keys.ts'
 
 /** The keys below `root` in UTF-8 byte order, lazily; folders that can't hold a key asked for are not read. */
@@ -29,6 +30,11 @@ async function children(folder: string, keySoFar: Buffer) {
   const names = await readdir(folder).catch((error: unknown) => {
     // Its last object was deleted while the walk was on its way.
     if (errnoOf(error) === 'ENOENT') return []
+    if (errnoOf(error) === 'ENOTDIR') {
+      throw new StoreRejected(
+        `${folder} is a file that is no object of this store: take an empty folder, or one that Sluice made`,
+      )
+    }
     throw error
   })
   return names

@@ -1,5 +1,6 @@
 export { migrate } from './migrate.ts'
-export { type DamagedPage, mendPages, PageGuard, type PageReport } from './page-guard.ts'
+export { type DamagedPage, PageGuard, type PageReport } from './page-guard.ts'
+export { mendPages } from './page-mend.ts'
 export type { Database, Migration, MigrationSet, Queries, SqlValue, Transaction } from './queries.ts'
 export { peekSqlite, snapshotSqlite } from './snapshot.ts'
 export { lockFolder, openSqlite, type SqliteOptions } from './sqlite.ts'

@@ -4,7 +4,7 @@ import fs from 'node:fs'
 import { cp, mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { after, before, describe, it } from 'node:test'
+import { after, before, describe, it, mock } from 'node:test'
 import { Corrupt } from '../errors.ts'
 import { silentLog } from '../log.ts'
 import { Connection } from './connection.ts'
@@ -191,6 +191,77 @@ describe('the sums of a database', () => {
     assert.equal((await names(again)).length, 301)
     await again.close()
     assert.deepEqual((await PageGuard.inspect(copy)).damaged, [])
+  })
+
+  it('refuse a page that was changed after a crash which left no log: nobody else was there', async () => {
+    const { file, db } = await filledAndKnown(300)
+    const copy = join(folder, `${number++}.sqlite`)
+    for (const end of ['-sums', '']) await cp(`${file}${end}`, `${copy}${end}`)
+    await db.close()
+    flip(copy, 5 * 32_768 + 77)
+    await assert.rejects(open(copy), Corrupt)
+  })
+
+  it('leave the log in its place when there is no room for them, and are kept at the next start', async () => {
+    for (const full of [
+      () => {
+        throw Object.assign(new Error('no space left'), { code: 'ENOSPC' })
+      },
+      // What a system does that has room for some of it.
+      (call: number, write: typeof fs.writeSync, [fd, data, at, length, position]: unknown[]) => {
+        if (call > 0) throw Object.assign(new Error('no space left'), { code: 'ENOSPC' })
+        return write(fd as number, data as Buffer, at as number, Math.floor((length as number) / 2), position as number)
+      },
+    ]) {
+      const { file, db } = await filledAndKnown(300)
+      await db.write((tx) => tx.run('UPDATE thing SET body = randomblob(300)'))
+      const expected = await db.all('SELECT * FROM thing')
+      const write = fs.writeSync
+      let calls = 0
+      const writing = mock.method(fs, 'writeSync', (...args: unknown[]) => full(calls++, write, args))
+      await db.close()
+      writing.mock.restore()
+      assert.ok(calls > 0)
+      assert.ok(fs.statSync(`${file}-wal`).size > 0)
+      assert.deepEqual((await PageGuard.inspect(file)).damaged, [])
+      const again = await open(file)
+      assert.deepEqual(await again.all('SELECT * FROM thing'), expected)
+      await again.close()
+      assert.deepEqual((await PageGuard.inspect(file)).damaged, [])
+      flip(file, 7 * 32_768 + 77)
+      await assert.rejects(open(file), Corrupt)
+    }
+  })
+
+  it('go on after a write of them was cut short', async () => {
+    const { file, db } = await filledAndKnown(300)
+    const write = fs.writeSync
+    // Always half of what is asked for.
+    const writing = mock.method(fs, 'writeSync', (...args: unknown[]) => {
+      const [fd, data, at, length, position] = args as [number, Buffer, number, number, number]
+      return write(fd, data, at, Math.ceil(length / 2), position)
+    })
+    await db.write((tx) => tx.run('UPDATE thing SET body = randomblob(300)'))
+    await db.close()
+    writing.mock.restore()
+    flip(file, 7 * 32_768 + 77)
+    await assert.rejects(open(file), Corrupt)
+    assert.deepEqual((await PageGuard.inspect(file)).damaged, [{ page: 8, bit: 77 }])
+  })
+
+  it('write their file anew when it has grown too long, while others write', async () => {
+    const { file, db } = await filledAndKnown(1500)
+    let longest = 0
+    for (let i = 0; i < 600; i++) {
+      await db.write((tx) => tx.run('UPDATE thing SET body = randomblob(300)'))
+      longest = Math.max(longest, fs.statSync(`${file}-sums`).size)
+    }
+    assert.ok(fs.statSync(`${file}-sums`).size < 1_300_000, `${longest} bytes`)
+    assert.deepEqual((await db.checkPages())?.damaged, [])
+    await db.close()
+    const again = await open(file)
+    assert.equal((await names(again)).length, 1500)
+    await again.close()
   })
 
   it('are made anew when their own file is damaged or gone', async () => {

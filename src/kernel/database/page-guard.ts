@@ -19,7 +19,11 @@ const DEFAULT_PAGE_BYTES = 4096
 /** Damaged pages that are told. */
 const MAX_DAMAGED = 1000
 
+/** How often a start tells how far it is, in ms. */
+const TELL_MS = 5000
+
 const datasync = promisify(fs.fdatasync)
+const readInto = promisify(fs.read)
 
 /** A page of a database that is not what was written. */
 export interface DamagedPage {
@@ -63,6 +67,13 @@ export class PageGuard {
   /** A guess from above of the frames that were not counted yet. */
   #guess = 0
   #reading: Promise<void> = Promise.resolve()
+  /** What writes to the file of sums, one after the other. */
+  #writing: Promise<unknown> = Promise.resolve()
+  /** The log was written to since the database was opened, and the file of sums says so. */
+  #logged = false
+  /** Behind the end of the file of sums may be what could not be written to its end. */
+  #torn = false
+  #tell: ((bytes: number, of: number) => void) | undefined
 
   private constructor(file: string, fds: { fd: number; sumsFd: number }, sums: PageSums, end: number) {
     this.#file = file
@@ -86,18 +97,22 @@ export class PageGuard {
       if (loaded === 'damaged') log.warn({ file: path }, 'the sums of the database are damaged and are made anew')
       const known = typeof loaded === 'string' ? undefined : loaded
       const guard = new PageGuard(file, { fd, sumsFd: -1 }, known?.sums ?? new PageSums(), known?.end ?? 0)
+      guard.#tell = nowAndThen((bytes, of) => log.info({ file, bytes, of }, 'reading the metadata against its sums'))
       if (known) {
         const report = await guard.#inspect(false)
-        const replaced = !known.closed && report.damaged.length > 0 && isEmpty(`${file}-wal`)
+        const replaced = known.logged && report.damaged.length > 0 && isEmpty(`${file}-wal`)
         if (replaced) {
-          // After a crash somebody else has opened it: the log that was there is in the database now, and its sums nobody has.
+          // After a crash there was a log. Somebody else has opened it: the log is in the database now, and its sums nobody has.
           log.warn({ file }, 'another program has written to the database since the last crash: its sums are made anew')
           guard.#sums = new PageSums()
           guard.#end = 0
         } else if (!tolerant || report.wal) refuse(file, report)
       }
       guard.#sumsFd = fs.openSync(path, fs.constants.O_RDWR | fs.constants.O_CREAT, 0o600)
-      if (guard.#end > 0) await guard.#append([], false)
+      // Who has none yet is read for them next.
+      if (!guard.unknown) guard.#tell = undefined
+      guard.#logged = !isEmpty(`${file}-wal`)
+      if (guard.#end > 0) await guard.#append(new Map(), false)
       return guard
     } catch (error) {
       fs.closeSync(fd)
@@ -124,7 +139,7 @@ export class PageGuard {
   /** `bits`: also which bit of a page was flipped, which takes a while for each. */
   async #inspect(bits: boolean): Promise<PageReport> {
     const wal = inspectWal(`${this.#file}-wal`)
-    await this.#readLog(() => nextTurn())
+    await this.#readLog()
     const report = await this.#compare(bits)
     return wal ? { ...report, wal } : report
   }
@@ -138,15 +153,20 @@ export class PageGuard {
   async adopt(): Promise<void> {
     await this.#pages((page, data) => this.#sums.set(page, sumOfPage(data)))
     this.#sums.pageCount = Math.floor(fs.fstatSync(this.#fd).size / this.#pageBytes)
-    this.#rewrite()
+    await this.#rewrite()
+    this.#tell = undefined
   }
 
   /** A transaction that changed about so many rows was committed. Returns true when it is time for a checkpoint. */
   async committed(rows: number): Promise<boolean> {
     this.#guess += 4 + rows * 3
+    if (!this.#logged && !this.unknown) {
+      this.#logged = true
+      await this.#append(new Map(), false)
+    }
     if (this.#guess < COUNT_FROM) return false
     this.#guess = 0
-    await this.#readLog(() => nextTurn())
+    await this.#readLog()
     return this.#wal.frames >= CHECKPOINT_FRAMES
   }
 
@@ -164,7 +184,15 @@ export class PageGuard {
       for (const [page, sum] of fresh) this.#sums.set(page, sum)
     }
     await writeBack()
-    if (this.#end > MIN_REWRITE_BYTES && this.#end > MAX_GROWTH * 12 * this.#sums.pageCount) this.#rewrite()
+    if (!this.#logged || !isEmpty(`${this.#file}-wal`)) return
+    // It was cut off, and an empty log must not be taken for one that somebody else has written back.
+    this.#logged = false
+    await this.#append(new Map(), false)
+  }
+
+  /** Writes the file of sums anew if it has grown too long. Transactions go on meanwhile, and no checkpoint may. */
+  async compact(): Promise<void> {
+    if (this.#end > MIN_REWRITE_BYTES && this.#end > MAX_GROWTH * 12 * this.#sums.pageCount) await this.#rewrite()
   }
 
   /** Compares the pages on the disk with their sums, while the database is used; `frozen` runs its work while nobody writes. */
@@ -179,16 +207,10 @@ export class PageGuard {
     })
   }
 
-  /** The sums can't be kept: the next one to open the database takes it as it is. */
-  forget(): void {
-    fs.rmSync(sumsFileOf(this.#file), { force: true })
-    this.#end = 0
-  }
-
   /** After the last connection was closed. */
   async close(): Promise<void> {
     try {
-      if (!this.unknown && isEmpty(`${this.#file}-wal`)) await this.#append([], true)
+      if (!this.unknown && isEmpty(`${this.#file}-wal`)) await this.#append(new Map(), true)
     } finally {
       if (this.#sumsFd >= 0) fs.closeSync(this.#sumsFd)
       fs.closeSync(this.#fd)
@@ -196,7 +218,7 @@ export class PageGuard {
   }
 
   /** Reads what was committed since; one at a time. */
-  #readLog(rest?: () => Promise<void>): Promise<void> {
+  #readLog(): Promise<void> {
     const next = this.#reading.then(async () => {
       const { pageCount } = await this.#wal.read(
         (page, data) => {
@@ -205,7 +227,7 @@ export class PageGuard {
           this.#freshCount++
         },
         () => this.#inLog.clear(),
-        rest,
+        () => nextTurn(),
       )
       if (pageCount !== undefined) this.#sums.pageCount = pageCount
     })
@@ -246,48 +268,82 @@ export class PageGuard {
     const { size } = fs.fstatSync(this.#fd)
     const block = Buffer.alloc(READ_BYTES)
     for (let at = 0; at < size; at += READ_BYTES) {
-      const read = fs.readSync(this.#fd, block, 0, READ_BYTES, at)
+      const { bytesRead: read } = await readInto(this.#fd, block, 0, READ_BYTES, at)
       for (let from = 0; from < read; from += this.#pageBytes) {
         onPage((at + from) / this.#pageBytes + 1, block.subarray(from, Math.min(read, from + this.#pageBytes)))
       }
-      await nextTurn()
+      this.#tell?.(at + read, size)
     }
   }
 
-  async #append(pages: Iterable<readonly [number, PageSum]>, closed: boolean): Promise<void> {
-    const record = encodeSums(pages, { pageCount: this.#sums.pageCount, closed })
-    fs.writeSync(this.#sumsFd, record, 0, record.length, this.#end)
-    await datasync(this.#sumsFd)
-    this.#end += record.length
+  #append(pages: ReadonlyMap<number, PageSum>, closed: boolean): Promise<void> {
+    return this.#alone(async () => {
+      const record = await encodeSums(pages, {
+        pageCount: this.#sums.pageCount,
+        closed,
+        logged: this.#logged && !closed,
+      })
+      // What is left of a longer record would be taken for damage.
+      if (this.#torn) fs.ftruncateSync(this.#sumsFd, this.#end)
+      this.#torn = true
+      for (let at = 0; at < record.length; ) {
+        at += fs.writeSync(this.#sumsFd, record, at, record.length - at, this.#end + at)
+      }
+      await datasync(this.#sumsFd)
+      this.#torn = false
+      this.#end += record.length
+    })
   }
 
-  #rewrite(): void {
-    const record = encodeSums(this.#sums, { pageCount: this.#sums.pageCount, closed: false })
-    const path = sumsFileOf(this.#file)
-    rewriteSums(path, record)
-    if (this.#sumsFd >= 0) fs.closeSync(this.#sumsFd)
-    this.#sumsFd = fs.openSync(path, 'r+')
-    this.#end = record.length
+  #rewrite(): Promise<void> {
+    return this.#alone(async () => {
+      const { pageCount } = this.#sums
+      const record = await encodeSums(this.#sums, { pageCount, closed: false, logged: this.#logged })
+      const path = sumsFileOf(this.#file)
+      await rewriteSums(path, record)
+      if (this.#sumsFd >= 0) fs.closeSync(this.#sumsFd)
+      this.#sumsFd = fs.openSync(path, 'r+')
+      this.#torn = false
+      this.#end = record.length
+    })
+  }
+
+  #alone(work: () => Promise<void>): Promise<void> {
+    const next = this.#writing.then(work)
+    this.#writing = next.catch(() => {
+      // Whoever asked has the error.
+    })
+    return next
   }
 }
 
 /** The one bit that makes the page right again, by both sums. */
 function flippedBit(data: Buffer, sum: PageSum | undefined): number | undefined {
   if (!sum) return undefined
-  const page = Buffer.from(data)
-  const wanted = (crc32(page) ^ sum.crc) >>> 0
-  const zero = Buffer.alloc(page.length)
-  const none = crc32(zero)
-  // A CRC is linear: what a flipped bit does to it does not depend on the other bits.
-  for (let bit = 0; bit < page.length * 8; bit++) {
-    zero[bit >> 3] = 1 << (bit & 7)
-    const change = (crc32(zero) ^ none) >>> 0
-    zero[bit >> 3] = 0
-    if (change !== wanted) continue
-    page[bit >> 3] = (page[bit >> 3] ?? 0) ^ (1 << (bit & 7))
-    return sumOfPage(page).check === sum.check ? bit : undefined
+  const wanted = (crc32(data) ^ sum.crc) >>> 0
+  // A CRC is linear: what a flipped bit does to it does not depend on the other bits, and shifts with each byte behind it.
+  const none = crc32(Buffer.of(0))
+  const changes = Uint32Array.from({ length: 256 }, (_, byte) => crc32(Buffer.of(byte)) ^ none)
+  const ofBits = Uint32Array.from({ length: 8 }, (_, bit) => changes[1 << bit] ?? 0)
+  for (let byte = data.length - 1; byte >= 0; byte--) {
+    const bit = ofBits.indexOf(wanted)
+    if (bit >= 0) {
+      const page = Buffer.from(data)
+      page[byte] = (page[byte] ?? 0) ^ (1 << bit)
+      return sumOfPage(page).check === sum.check ? byte * 8 + bit : undefined
+    }
+    for (const [at, change] of ofBits.entries()) ofBits[at] = (change >>> 8) ^ (changes[change & 255] ?? 0)
   }
   return undefined
+}
+
+function nowAndThen(tell: (bytes: number, of: number) => void): (bytes: number, of: number) => void {
+  let told = performance.now()
+  return (bytes, of) => {
+    if (performance.now() - told < TELL_MS) return
+    told = performance.now()
+    tell(bytes, of)
+  }
 }
 
 function pageBytesOf(fd: number): number {
@@ -315,37 +371,4 @@ function isEmpty(path: string): boolean {
     if (errnoOf(error) === 'ENOENT') return true
     throw error
   }
-}
-
-/** Turns single flipped bits back, in the files of a database that nobody has open. Returns what could not be mended. */
-export async function mendPages(file: string, report: PageReport): Promise<PageReport> {
-  const left: DamagedPage[] = []
-  const fd = fs.openSync(file, 'r+')
-  try {
-    for (const page of report.damaged) {
-      if (page.bit === undefined) left.push(page)
-      else flipOnDisk(fd, (page.page - 1) * report.pageBytes + (page.bit >> 3), page.bit & 7)
-    }
-    fs.fsyncSync(fd)
-  } finally {
-    fs.closeSync(fd)
-  }
-  const { wal } = report
-  const rest = { checked: report.checked, pageBytes: report.pageBytes, damaged: left }
-  if (wal?.flip === undefined) return { ...rest, ...(wal ? { wal } : {}) }
-  const log = fs.openSync(`${file}-wal`, 'r+')
-  try {
-    flipOnDisk(log, wal.flip.byte, wal.flip.bit)
-    fs.fsyncSync(log)
-  } finally {
-    fs.closeSync(log)
-  }
-  return rest
-}
-
-function flipOnDisk(fd: number, position: number, bit: number): void {
-  const byte = Buffer.alloc(1)
-  fs.readSync(fd, byte, 0, 1, position)
-  byte[0] = (byte[0] ?? 0) ^ (1 << bit)
-  fs.writeSync(fd, byte, 0, 1, position)
 }

@@ -42,6 +42,11 @@ export interface Database extends Queries {
   snapshot<Result>(work: (queries: Queries) => Promise<Result>): Promise<Result>
   /** Compares the pages of its file with their sums, while it is used; undefined where it has none. */
   checkPages(): Promise<PageReport | undefined>
+  /**
+   * Writes the file anew, so that it and its log hold no byte of what was removed from it. Nobody writes meanwhile, and it takes as much room
+   * again. False if its log could not be emptied, since somebody read it all the time.
+   */
+  scrub(): Promise<boolean>
   close(): Promise<void>
 }
 

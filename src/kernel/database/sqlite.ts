@@ -1,14 +1,19 @@
 import { existsSync } from 'node:fs'
 import type { Kysely } from 'kysely'
 import { errnoOf, errorMessage, StorageFull, StoreLocked } from '../errors.ts'
+import { MIB } from '../limits.ts'
 import type { Log } from '../log.ts'
 import { Connection } from './connection.ts'
 import { kyselyOver } from './dialect.ts'
 import { PageGuard, type PageReport, sumsFileOf } from './page-guard.ts'
 import type { Database, Queries, SqlValue, Transaction } from './queries.ts'
+import { scrubDatabase } from './scrub.ts'
 
 /** Readers beside the writer. Two cores serve requests; more connections only hold more page cache. */
 const READERS = 3
+
+/** A log that a long reader or a large transaction made longer is cut to this once it has been written back. */
+const MAX_IDLE_LOG_BYTES = 64 * MIB
 
 /** How a database file is opened. */
 export interface SqliteOptions {
@@ -43,7 +48,7 @@ async function openConnections({ file, log, onFatal }: SqliteOptions, guard: Pag
   const autocheckpoint = guard || existsSync(sumsFileOf(file)) ? 0 : 4000
   const writer = await Connection.open({ file, onFatal })
   await writer.exec(
-    `PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON; PRAGMA cache_size=-32768; PRAGMA temp_store=MEMORY; PRAGMA wal_autocheckpoint=${autocheckpoint}`,
+    `PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON; PRAGMA cache_size=-32768; PRAGMA temp_store=MEMORY; PRAGMA wal_autocheckpoint=${autocheckpoint}; PRAGMA journal_size_limit=${MAX_IDLE_LOG_BYTES}`,
   )
   const readers: Connection[] = []
   for (let i = 0; i < READERS; i++) {
@@ -53,17 +58,18 @@ async function openConnections({ file, log, onFatal }: SqliteOptions, guard: Pag
   }
   const snapshots = await Connection.open({ file, onFatal })
   await snapshots.exec('PRAGMA query_only=ON; PRAGMA cache_size=-8192; PRAGMA temp_store=MEMORY')
-  if (!guard) return new SqliteDatabase({ writer, readers, snapshots, log, onFatal })
+  if (!guard) return new SqliteDatabase({ file, writer, readers, snapshots, log, onFatal })
   if (guard.unknown) {
     await writer.exec('PRAGMA wal_checkpoint(TRUNCATE)')
     await guard.adopt()
   }
   const checkpoints = await Connection.open({ file, onFatal })
   await checkpoints.exec('PRAGMA wal_autocheckpoint=0; PRAGMA synchronous=FULL; PRAGMA cache_size=-256')
-  return new SqliteDatabase({ writer, readers, snapshots, log, onFatal, guarded: { guard, checkpoints } })
+  return new SqliteDatabase({ file, writer, readers, snapshots, log, onFatal, guarded: { guard, checkpoints } })
 }
 
 interface Parts {
+  readonly file: string
   readonly writer: Connection
   readonly readers: readonly Connection[]
   readonly snapshots: Connection
@@ -74,6 +80,7 @@ interface Parts {
 
 class SqliteDatabase implements Database {
   readonly kind = 'sqlite'
+  readonly #file: string
   readonly #writer: Connection
   readonly #readers: readonly Connection[]
   readonly #snapshots: Connection
@@ -88,8 +95,10 @@ class SqliteDatabase implements Database {
   readonly #onFatal: ((error: Error) => void) | undefined
   readonly #guarded: Parts['guarded']
   #checkpointDue = false
+  #closing = false
 
-  constructor({ writer, readers, snapshots, log, onFatal, guarded }: Parts) {
+  constructor({ file, writer, readers, snapshots, log, onFatal, guarded }: Parts) {
+    this.#file = file
     this.#log = log
     this.#onFatal = onFatal
     this.#guarded = guarded
@@ -163,18 +172,25 @@ class SqliteDatabase implements Database {
   async close(): Promise<void> {
     await this.#writeLane.enter(async () => {})
     await this.#snapshotLane.enter(async () => {})
+    this.#closing = true
     const { guard, checkpoints } = this.#guarded ?? {}
+    let keeper: Connection | undefined
     try {
       if (guard) await this.#writeBack()
     } catch (error) {
-      // Closing writes the log back in any case: without their sums, pages would be taken for damaged.
-      this.#log.warn({ reason: errorMessage(error) }, 'the sums of the database could not be kept')
-      guard?.forget()
+      // The last connection that closes would write the log back without the sums of its pages, unless it can't write.
+      this.#log.warn(
+        { reason: errorMessage(error) },
+        'the log of the database is left to be written back at the next start',
+      )
+      keeper = await Connection.open({ file: this.#file, readOnly: true })
+      await keeper.all('SELECT count(*) FROM sqlite_master')
     }
     for (const reader of this.#readers) await reader.close()
     await this.#snapshots.close()
     await checkpoints?.close()
     await this.#writer.close()
+    await keeper?.close()
     await guard?.close()
   }
 
@@ -182,16 +198,35 @@ class SqliteDatabase implements Database {
     return this.#guarded?.guard.check((work) => this.#frozen(work))
   }
 
+  scrub(): Promise<boolean> {
+    const guard = this.#guarded?.guard
+    return scrubDatabase({
+      file: this.#file,
+      onFatal: this.#onFatal,
+      // Not in a transaction of the writer, which would keep others from it. A guarded database has no writer but this one.
+      alone: (work) => this.#writeLane.enter(work),
+      checkpoint: async (writeBack) => {
+        if (!guard) return writeBack()
+        // Reads what is new in the log in small steps first.
+        await guard.committed(Number.POSITIVE_INFINITY)
+        await guard.checkpoint(writeBack)
+      },
+    })
+  }
+
   /** After a commit; nobody waits for it. */
   #noteCommit(rows: number): void {
     this.#guarded?.guard
       .committed(rows)
       .then(async (due) => {
-        if (!due || this.#checkpointDue) return
+        if (!due || this.#checkpointDue || this.#closing) return
         this.#checkpointDue = true
-        await this.#writeBack().finally(() => {
+        try {
+          await this.#writeBack()
+          await this.#guarded?.guard.compact()
+        } finally {
           this.#checkpointDue = false
-        })
+        }
       })
       .catch((error: unknown) => {
         // Without room the log goes on growing, and it is tried again.

@@ -1,5 +1,7 @@
 import fs from 'node:fs'
+import { open, rename } from 'node:fs/promises'
 import { dirname } from 'node:path'
+import { setImmediate as nextTurn } from 'node:timers/promises'
 import { crc32 } from 'node:zlib'
 import { errnoOf } from '../errors.ts'
 import { checksum } from './wal-file.ts'
@@ -7,7 +9,8 @@ import { checksum } from './wal-file.ts'
 /**
  * The file of the sums of a database's pages: records, each
  *
- *   "SlPs", number of pages u32, pages of the database u32, flags u32 (1: closed in order), CRC-32 u32 of the 16 bytes before and the rest
+ *   "SlPs", number of pages u32, pages of the database u32, flags u32 (1: closed in order, 2: its log was written to since it was opened),
+ *   CRC-32 u32 of the 16 bytes before and the rest
  *   for each page: its number, its CRC-32, the two words of its checksum as SQLite's log has it in one; all little-endian
  *
  * A later record wins. A record that is cut short ends the file: what it was to protect was not written yet.
@@ -16,6 +19,9 @@ const MAGIC = Buffer.from('SlPs')
 const HEADER_BYTES = 20
 const PAGE_BYTES = 12
 const CLOSED = 1
+const LOGGED = 2
+/** Sums encoded between two rests: some ms. */
+const ENCODED_AT_ONCE = 16_384
 
 /** Sums of one page: one that is quick to compare, and one that leaves no doubt where a page was mended. */
 export interface PageSum {
@@ -51,6 +57,13 @@ export class PageSums {
     this.#words[page * 2 + 1] = check
   }
 
+  /** How many pages have sums. */
+  get size(): number {
+    let size = 0
+    for (let at = 0; at < this.#words.length; at += 2) if (this.#words[at] !== 0 || this.#words[at + 1] !== 0) size++
+    return size
+  }
+
   *[Symbol.iterator](): Generator<[number, PageSum]> {
     for (let page = 1; page * 2 < this.#words.length; page++) {
       const sum = this.get(page)
@@ -59,11 +72,20 @@ export class PageSums {
   }
 }
 
+/** What else a record says. */
+export interface SumsState {
+  readonly pageCount: number
+  /** The database was closed in order, and its log was empty. */
+  readonly closed: boolean
+  /** Its log was written to since it was opened. */
+  readonly logged: boolean
+}
+
 /** What was found in the file. */
 export interface LoadedSums {
   readonly sums: PageSums
-  /** The database was closed in order, and its log was empty. */
-  readonly closed: boolean
+  /** As the last record says. */
+  readonly logged: boolean
   /** Where the next record goes. */
   readonly end: number
 }
@@ -78,17 +100,17 @@ export function loadSums(path: string): LoadedSums | 'missing' | 'damaged' {
     throw error
   }
   const sums = new PageSums()
-  let closed = false
+  let logged = false
   let at = 0
   while (at < bytes.length) {
     const length = recordLength(bytes, at)
     if (length === undefined) {
       // A torn end is shorter than it says, or nothing but the last record.
-      return bytes.indexOf(MAGIC, at + 1) >= 0 || at === 0 ? 'damaged' : { sums, closed: false, end: at }
+      return bytes.indexOf(MAGIC, at + 1) >= 0 || at === 0 ? 'damaged' : { sums, logged, end: at }
     }
     const count = bytes.readUInt32LE(at + 4)
     sums.pageCount = bytes.readUInt32LE(at + 8)
-    closed = (bytes.readUInt32LE(at + 12) & CLOSED) !== 0
+    logged = (bytes.readUInt32LE(at + 12) & LOGGED) !== 0
     for (let i = 0; i < count; i++) {
       const entry = at + HEADER_BYTES + i * PAGE_BYTES
       const [crc, check] = [bytes.readUInt32LE(entry + 4), bytes.readUInt32LE(entry + 8)]
@@ -96,7 +118,7 @@ export function loadSums(path: string): LoadedSums | 'missing' | 'damaged' {
     }
     at += length
   }
-  return { sums, closed, end: at }
+  return { sums, logged, end: at }
 }
 
 /** Of a whole record; undefined if there is none. */
@@ -108,41 +130,43 @@ function recordLength(bytes: Buffer, at: number): number | undefined {
   return crc === bytes.readUInt32LE(at + 16) ? length : undefined
 }
 
-export function encodeSums(
-  pages: Iterable<readonly [number, PageSum]>,
-  { pageCount, closed }: { readonly pageCount: number; readonly closed: boolean },
-): Buffer {
-  const all = [...pages]
-  const record = Buffer.alloc(HEADER_BYTES + all.length * PAGE_BYTES)
+export async function encodeSums(
+  pages: Iterable<readonly [number, PageSum]> & { readonly size: number },
+  { pageCount, closed, logged }: SumsState,
+): Promise<Buffer> {
+  const { size } = pages
+  const record = Buffer.alloc(HEADER_BYTES + size * PAGE_BYTES)
   MAGIC.copy(record)
-  record.writeUInt32LE(all.length, 4)
+  record.writeUInt32LE(size, 4)
   record.writeUInt32LE(pageCount, 8)
-  record.writeUInt32LE(closed ? CLOSED : 0, 12)
-  for (const [i, [page, { crc, check }]] of all.entries()) {
-    const entry = HEADER_BYTES + i * PAGE_BYTES
-    record.writeUInt32LE(page, entry)
-    record.writeUInt32LE(crc, entry + 4)
-    record.writeUInt32LE(check, entry + 8)
+  record.writeUInt32LE((closed ? CLOSED : 0) | (logged ? LOGGED : 0), 12)
+  let at = HEADER_BYTES
+  for (const [page, { crc, check }] of pages) {
+    record.writeUInt32LE(page, at)
+    record.writeUInt32LE(crc, at + 4)
+    record.writeUInt32LE(check, at + 8)
+    at += PAGE_BYTES
+    if ((at - HEADER_BYTES) % (ENCODED_AT_ONCE * PAGE_BYTES) === 0) await nextTurn()
   }
   record.writeUInt32LE(crc32(record.subarray(HEADER_BYTES), crc32(record.subarray(0, 16))), 16)
   return record
 }
 
 /** Replaces the file by one record, durably. */
-export function rewriteSums(path: string, record: Buffer): void {
+export async function rewriteSums(path: string, record: Buffer): Promise<void> {
   const fresh = `${path}.new`
-  const fd = fs.openSync(fresh, 'w', 0o600)
+  const file = await open(fresh, 'w', 0o600)
   try {
-    fs.writeSync(fd, record, 0, record.length, 0)
-    fs.fsyncSync(fd)
+    await file.writeFile(record)
+    await file.sync()
   } finally {
-    fs.closeSync(fd)
+    await file.close()
   }
-  fs.renameSync(fresh, path)
-  const folder = fs.openSync(dirname(path), 'r')
+  await rename(fresh, path)
+  const folder = await open(dirname(path), 'r')
   try {
-    fs.fsyncSync(folder)
+    await folder.sync()
   } finally {
-    fs.closeSync(folder)
+    await folder.close()
   }
 }

@@ -49,6 +49,8 @@ export interface Collecting {
   end(): void
   /** Dooms those that are not marked by now. */
   doom(chunks: readonly { readonly sha256: Buffer; readonly length: number }[], nowMs: number): Promise<Removed>
+  /** These were doomed, and are in use: whatever the reason, they stay. */
+  bringBack(chunks: readonly Buffer[]): Promise<void>
   /** Forgets up to some hundred chunks that were doomed at or before this time; their bytes stay in their packs. None left: no chunks. */
   removeDoomed(untilMs: number): Promise<Removed>
   /** What is doomed, and not forgotten yet. */
@@ -127,6 +129,13 @@ export class ContentCollecting implements Collecting {
       for (const { length } of doomed) bytes += length
     }
     return { chunks: count, bytes }
+  }
+
+  async bringBack(chunks: readonly Buffer[]): Promise<void> {
+    const { db, claims } = this.#parts
+    for (let at = 0; at < chunks.length; at += ROWS_AT_ONCE) {
+      await db.write((tx) => claims.bringBack(tx, chunks.slice(at, at + ROWS_AT_ONCE)))
+    }
   }
 
   removeDoomed(untilMs: number): Promise<Removed> {

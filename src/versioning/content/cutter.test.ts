@@ -1,5 +1,4 @@
 import assert from 'node:assert/strict'
-import { createHash } from 'node:crypto'
 import { after, describe, it } from 'node:test'
 import fc from 'fast-check'
 import { digestsUnderWay, findCut, KIB, MIB, shutdownDigests } from '../../kernel/index.ts'
@@ -7,11 +6,7 @@ import { defaultLimits } from './content-limits.ts'
 import { Cutter, ruleFor } from './cutter.ts'
 import { BlockPool, BufferPool } from './memory.ts'
 import { Slots } from './slots.ts'
-
-/** Bytes that look random and are the same in every run. */
-function noise(seed: string, length: number): Buffer {
-  return createHash('shake256', { outputLength: length }).update(seed).digest()
-}
+import { noise } from './testing/versions.ts'
 
 /** Counts what was taken and not released. */
 class CountedBlocks extends BlockPool {

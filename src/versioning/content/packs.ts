@@ -185,6 +185,7 @@ export class Packs {
   async drop(info: PackInfo): Promise<boolean> {
     try {
       await this.#removeFile(this.path(info.name))
+      faultPoint('pack.removed')
       await this.#db.write((tx) => tx.run('DELETE FROM pack WHERE id = ?', [info.id]))
       this.#names.delete(info.id)
       this.#sealed.delete(info.id)

@@ -201,7 +201,8 @@ export async function listBranches(queries: Queries, repo?: RepoName): Promise<r
 /** RepoNotFound or BranchNotFound, whichever it is. */
 export async function missing(queries: Queries, at: BranchAddress): Promise<RepoNotFound | BranchNotFound> {
   const repo = await queries.get('SELECT 1 FROM repos WHERE name = ?', [at.repo])
-  return repo ? new BranchNotFound(at.repo, at.branch) : new RepoNotFound(at.repo)
+  if (!repo) return new RepoNotFound(at.repo)
+  return new BranchNotFound(at.repo, at.branch, (await readTag(queries, at.repo, at.branch)) !== undefined)
 }
 
 function branchOf(row: StoredBranch): Branch {

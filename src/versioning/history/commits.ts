@@ -79,21 +79,34 @@ export function unavailable(
 }
 
 /** What the commit was computed from, direct ones first. */
-export function provenanceOf(queries: Queries, commit: CommitId): Promise<Provenance[]> {
-  return queries
-    .all<{ repo: string; branch: string; commit: string; direct: number }>(
-      `SELECT p.upstream_repo AS repo, p.upstream_branch AS branch, p.upstream_id AS "commit", p.direct
-       FROM provenance AS p LEFT JOIN commits AS c ON c.id = p.upstream_id
-       WHERE p.commit_id = ? ORDER BY p.direct DESC, c.number`,
-      [commit],
-    )
-    .then((rows) => rows.map(provenanceRow))
+export async function provenanceOf(queries: Queries, commit: CommitId): Promise<readonly Provenance[]> {
+  return (await provenanceOfAll(queries, [commit])).get(commit) ?? []
+}
+
+/** The same of many commits at once; none of those that were computed from nothing. */
+export async function provenanceOfAll(
+  queries: Queries,
+  commits: readonly CommitId[],
+): Promise<ReadonlyMap<CommitId, readonly Provenance[]>> {
+  const rows = await queries.all<ProvenanceRow & { of: CommitId }>(
+    `SELECT p.commit_id AS "of", p.upstream_repo AS repo, p.upstream_branch AS branch, p.upstream_id AS "commit", p.direct
+     FROM json_each(?) AS wanted CROSS JOIN provenance AS p ON p.commit_id = wanted.value
+     LEFT JOIN commits AS c ON c.id = p.upstream_id ORDER BY p.direct DESC, c.number`,
+    [JSON.stringify(commits)],
+  )
+  const groups = new Map<CommitId, Provenance[]>()
+  for (const row of rows) {
+    const group = groups.get(row.of)
+    if (group) group.push(provenanceRow(row))
+    else groups.set(row.of, [provenanceRow(row)])
+  }
+  return groups
 }
 
 /** Everything computed from the commit; creation order is topological. */
 export function subvenanceOf(queries: Queries, commit: CommitId): Promise<Provenance[]> {
   return queries
-    .all<{ repo: string; branch: string; commit: string; direct: number }>(
+    .all<ProvenanceRow>(
       `SELECT c.repo, c.branch, c.id AS "commit", p.direct FROM provenance AS p
        CROSS JOIN commits AS c ON c.id = p.commit_id WHERE p.upstream_id = ? ORDER BY c.number`,
       [commit],
@@ -101,7 +114,14 @@ export function subvenanceOf(queries: Queries, commit: CommitId): Promise<Proven
     .then((rows) => rows.map(provenanceRow))
 }
 
-function provenanceRow(row: { repo: string; branch: string; commit: string; direct: number }): Provenance {
+interface ProvenanceRow {
+  readonly repo: string
+  readonly branch: string
+  readonly commit: string
+  readonly direct: number
+}
+
+function provenanceRow(row: ProvenanceRow): Provenance {
   return {
     repo: row.repo as RepoName,
     branch: row.branch as BranchName,

@@ -3,6 +3,7 @@ import type { Content } from '../content/index.ts'
 import type { CommitId } from '../model/index.ts'
 import type { NodeStore, TreeSettings } from '../tree/index.ts'
 import type { ChangeSignal } from './events.ts'
+import type { Forgetting } from './forgetting.ts'
 import type { Leases } from './leases.ts'
 import type { RemovalGate } from './removal-gate.ts'
 import type { RepoRoles } from './repo-roles.ts'
@@ -28,5 +29,7 @@ export interface HistoryContext {
   readonly leases: Leases
   /** Nodes and packs are removed only through it: never while the store is copied. */
   readonly gate: RemovalGate
+  /** A purge changes what never changes else: whoever remembers trees or changes forgets them then. */
+  readonly forgetting: Forgetting
   readonly newCommitId: () => CommitId
 }

@@ -40,7 +40,7 @@ export async function* fileLog(
   const limit = query.limit ?? Number.POSITIVE_INFINITY
   const { db } = context
   await views.rootOf({ kind: 'commit', repo, commit: from })
-  const start = query.before === undefined ? from : await parentOf(db, repo, query.before)
+  const start = query.before === undefined ? from : await parentIn(db, repo, from, query.before)
   const breath = new Breath()
   let shown = 0
   for (const line of start === null ? [] : await linesFrom(db, start)) {
@@ -58,13 +58,19 @@ export async function* fileLog(
   }
 }
 
-async function parentOf(queries: Queries, repo: RepoName, id: CommitId): Promise<string | null> {
-  const row = await queries.get<{ parent: string | null }>('SELECT parent FROM commits WHERE id = ? AND repo = ?', [
-    id,
+/** Of a commit of the history of `from`: who may read one history may not go on in another by it. */
+async function parentIn(queries: Queries, repo: RepoName, from: CommitId, id: CommitId): Promise<string | null> {
+  const row = await queries.get<{ parent: string | null; branch_id: number; ordinal: number; from_seq: number }>(
+    'SELECT parent, branch_id, ordinal, from_seq FROM commits WHERE id = ? AND repo = ?',
+    [id, repo],
+  )
+  const isOf = (line: Line) =>
+    row !== undefined && line.branchId === row.branch_id && row.ordinal <= line.ordinal && row.from_seq >= line.from
+  if (row && (await linesFrom(queries, from)).some(isOf)) return row.parent
+  throw new CommitNotFound(`the history of ${from} has no commit ${id} (any more): begin the log anew`, {
     repo,
-  ])
-  if (row) return row.parent
-  throw new CommitNotFound(`repo ${repo} has no commit ${id} (any more): begin the log anew`, { repo, commit: id })
+    commit: id,
+  })
 }
 
 type Change = Omit<FileChange, 'commit'>

@@ -136,15 +136,15 @@ export async function liveTree(
 async function merge(context: HistoryContext, state: LandState, input: LandInput): Promise<Merged> {
   const ours = await liveTree(context, state)
   const { seq } = ours
+  // Made of this very tree, as imports and moves are: it is the result, with each version that it has.
   if (ours.root === input.base && !input.wantsCounts && !input.resolve?.paths) {
     return { state, seq, ours: ours.root, tree: input.tree, counts: undefined }
   }
-  const result = await compareTrees(context, ours, input, ours.root === input.base ? 'dry' : 'merge')
+  // Of files that are alike the branch keeps its own, whether it changed or not.
+  const result = await compareTrees(context, ours, input, 'merge')
   refuseConflicts(input, result.conflicts, result.conflictsTotal)
   refuseNeedless(input.resolve, result.decided)
-  // Nothing but what is brought: its own tree is the result.
-  const tree = ours.root === input.base ? input.tree : result.tree
-  return { state, seq, ours: ours.root, tree, counts: result.counts }
+  return { state, seq, ours: ours.root, tree: result.tree, counts: result.counts }
 }
 
 /** The same with what came onto the branch since, which costs what that is. Throws MergeConflict. */

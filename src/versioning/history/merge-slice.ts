@@ -1,4 +1,4 @@
-import type { Queries } from '../../kernel/index.ts'
+import { faultPoint, type Queries } from '../../kernel/index.ts'
 import type { ConflictSide, MergeConflictPath, MergeResolution, MergeSide } from '../merges.ts'
 import type { Path } from '../model/index.ts'
 import {
@@ -20,6 +20,7 @@ import type { MergeLaterReply, MergeLaterRequest, MergeReply, MergeRequest } fro
 /** A slice of a merge, as the tree worker is asked for it. */
 export async function mergeSlice(store: NodeStore, settings: TreeSettings, request: MergeRequest): Promise<MergeReply> {
   const { from, resolve, limit, mode, maxConflicts } = request
+  faultPoint('merge.slice')
   const decisions = decisionsOf(resolve)
   const slice = await mergeTrees(store, settings, request, {
     ...(from ? { from: Buffer.from(from) } : {}),

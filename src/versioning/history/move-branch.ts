@@ -1,4 +1,4 @@
-import type { Transaction } from '../../kernel/index.ts'
+import { faultPoint, type Transaction } from '../../kernel/index.ts'
 import { type BranchAddress, BranchMoved, type CommitId, CommitNotFound, ReadOnly } from '../model/index.ts'
 import { missing, readOnlyReason } from './branches.ts'
 import { unavailable } from './commits.ts'
@@ -53,6 +53,7 @@ export function moveBranch(
       'UPDATE branches SET head = ?1, tip = ?1, open_commit = NULL, root = ?2, folded_seq = ?3, last_seq = ?3 WHERE id = ?4',
       [to, root, seq, branch.id],
     )
+    faultPoint('branch.move')
     // What is computed from it is computed from another commit now.
     if (branch.head_root !== root) await propagateFrom(tx, context, [branch.id], [to])
     tx.afterCommit(context.signal.notify)

@@ -1,3 +1,4 @@
+import { faultPoint } from '../../kernel/index.ts'
 import { type BranchAddress, type CommitId, CommitNotFound } from '../model/index.ts'
 import { missing, readOnlyReason } from './branches.ts'
 import { unavailable } from './commits.ts'
@@ -65,6 +66,7 @@ export async function restoreBranch(
        WHERE id = ?`,
       [commit, target.root, seq, seq, branch.id],
     )
+    faultPoint('branch.restore')
     if (input.author) {
       await tx.run('INSERT INTO commit_authors (commit_id, name) VALUES (?, ?)', [commit, input.author])
     }

@@ -87,4 +87,25 @@ describe('what nobody asks for any more', () => {
       [['a', { commit: id, seq: 1 }]],
     )
   })
+
+  it('is swept again soon where a sweep failed', async (t) => {
+    await put('old/_temporary/a')
+    nowMs += SCRATCH_LIFE_MS + 1
+    let failures = 0
+    const failing = new Proxy(store.db, {
+      get: (db, name) => {
+        const value: unknown = Reflect.get(db, name, db)
+        if (name !== 'all' || failures > 0) return typeof value === 'function' ? value.bind(db) : value
+        failures++
+        return () => Promise.reject(new Error('busy'))
+      },
+    })
+    const swept = Promise.withResolvers<void>()
+    const clock = { now: () => nowMs }
+    const retrying = new Sweeper({ db: failing, clock, log: silentLog }, swept.resolve, { retryMs: 1 })
+    t.after(() => retrying.close())
+    retrying.wake()
+    await swept.promise
+    assert.deepEqual([failures, await count('scratch')], [1, 0])
+  })
 })

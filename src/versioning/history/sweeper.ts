@@ -3,6 +3,8 @@ import type { HistoryContext } from './context.ts'
 
 /** How often it is looked; what is swept is a day old. */
 const SWEEP_MS = 10 * 60_000
+/** After a failure (a full disk, a busy database) it is tried again. */
+const RETRY_MS = 5_000
 /** A scratch folder is removed so long after its last write. */
 export const SCRATCH_LIFE_MS = 24 * 3_600_000
 /** Rows removed by one transaction: writers wait for no more. */
@@ -14,14 +16,21 @@ const MAX_AT_ONCE = 1_000
 export class Sweeper {
   readonly #context: Pick<HistoryContext, 'db' | 'clock' | 'log'>
   readonly #onSwept: () => void
+  readonly #retryMs: number
   #timer: NodeJS.Timeout | undefined
+  #retry: NodeJS.Timeout | undefined
   #running: Promise<void> | undefined
   #wanted = false
   #closed = false
 
-  constructor(context: Pick<HistoryContext, 'db' | 'clock' | 'log'>, onSwept: () => void) {
+  constructor(
+    context: Pick<HistoryContext, 'db' | 'clock' | 'log'>,
+    onSwept: () => void,
+    { retryMs = RETRY_MS }: { retryMs?: number } = {},
+  ) {
     this.#context = context
     this.#onSwept = onSwept
+    this.#retryMs = retryMs
   }
 
   start(): void {
@@ -39,11 +48,18 @@ export class Sweeper {
         // Nothing is lost by it: the next sweep finds the same rows.
         const level = error instanceof StorageFull ? 'warn' : 'error'
         this.#context.log[level]({ err: error }, `sweeping failed, it is tried again: ${errorMessage(error)}`)
+        this.#retryLater()
       })
       .finally(() => {
         this.#running = undefined
         if (this.#wanted) this.wake()
       })
+  }
+
+  #retryLater(): void {
+    clearTimeout(this.#retry)
+    this.#retry = setTimeout(() => this.wake(), this.#retryMs)
+    this.#retry.unref()
   }
 
   /** One sweep. */
@@ -56,6 +72,7 @@ export class Sweeper {
   async close(): Promise<void> {
     this.#closed = true
     clearInterval(this.#timer)
+    clearTimeout(this.#retry)
     await this.#running
   }
 
@@ -95,6 +112,8 @@ export class Sweeper {
         tx.run('DELETE FROM dropped_changes WHERE branch_id = ? AND from_seq >= ?', [branch_id, from_seq]),
       )
     }
+    // There may be more.
+    if (dropped.length === MAX_AT_ONCE) this.#wanted = true
   }
 
   /** False if the store was closed before the end. */

@@ -84,7 +84,8 @@ export class BranchUploads implements Uploads {
     if (refused) throw refused
     // Here, and not when it is completed: all its parts would have been sent for nothing.
     if (scratchArea(input.path) !== undefined) refuseBesideScratch(input)
-    const info: UploadInfo = { ...input, id: randomBytes(24).toString('base64url'), createdMs: clock.now() }
+    // Not base64: a command line would take an id that begins with a dash for an option.
+    const info: UploadInfo = { ...input, id: randomBytes(24).toString('hex'), createdMs: clock.now() }
     await db.write(async (tx) => {
       const { id: branchId } = await writableBranch(tx, at)
       await tx.run(

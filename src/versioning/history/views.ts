@@ -22,7 +22,7 @@ import { findScratch, ScratchCursor } from './scratch.ts'
 import { SettledViews } from './settled-views.ts'
 import { NullVersions } from './versions-null.ts'
 
-/** Finished commits whose roots are remembered: they never change. */
+/** Finished commits whose roots are remembered: they never change, but for a purge. */
 const MAX_REMEMBERED_ROOTS = 10_000
 /** A view that went stale is read again; writers can't make it stale for ever, since each try reads a newer one. */
 const MAX_VIEW_TRIES = 20
@@ -45,9 +45,9 @@ interface FindRow extends DescribedRow {
 export class Views {
   readonly descriptions: Descriptions
   readonly #context: HistoryContext
-  readonly #overlays = new Overlays()
+  #overlays = new Overlays()
   readonly #nulls: NullVersions
-  readonly #roots = new Map<string, TreeHash>()
+  #roots = new Map<string, TreeHash>()
   readonly #settled: SettledViews
   readonly #finds: GroupedReads<FindQuestion, FindRow | undefined>
 
@@ -57,6 +57,11 @@ export class Views {
     this.descriptions = new Descriptions(context.db)
     this.#nulls = new NullVersions(context.db)
     this.#finds = new GroupedReads((questions) => this.#askFinds(questions))
+    // Reads that are under way keep to the old ones, so that nothing that they have read is remembered.
+    context.forgetting.onForget(() => {
+      this.#overlays = new Overlays()
+      this.#roots = new Map()
+    })
   }
 
   /** The entry, and what it was read from: one view, one statement. */
@@ -101,7 +106,8 @@ export class Views {
 
   /** The tree of a finished commit. Throws CommitNotFound, CommitUnavailable. */
   async rootOf(target: Extract<Target, { kind: 'commit' }>): Promise<TreeHash> {
-    const remembered = this.#roots.get(target.commit)
+    const roots = this.#roots
+    const remembered = roots.get(target.commit)
     if (remembered) return remembered
     const row = await this.#context.db.get<{
       repo: string
@@ -114,8 +120,8 @@ export class Views {
       throw new CommitNotFound(`repo ${target.repo} has no commit ${target.commit}`, { commit: target.commit })
     }
     if (row.state !== 'finished') throw unavailable({ ...row, id: target.commit }, 'own')
-    if (this.#roots.size >= MAX_REMEMBERED_ROOTS) this.#roots.clear()
-    this.#roots.set(target.commit, row.root as TreeHash)
+    if (roots.size >= MAX_REMEMBERED_ROOTS) roots.clear()
+    roots.set(target.commit, row.root as TreeHash)
     return row.root as TreeHash
   }
 

@@ -1,5 +1,6 @@
 import { mkdir, rm } from 'node:fs/promises'
 import { join } from 'node:path'
+import { faultPoint } from '../../kernel/index.ts'
 import { type HistoryContext, type Landing, landTree, readLandState } from '../history/index.ts'
 import type { ImportEvent, ImportOptions, ImportResult, Imports, ReceivedArchive } from '../imports.ts'
 import {
@@ -161,6 +162,7 @@ export class StoredImports implements Imports {
   async #commit(running: Running, received: Received, base: Base, built: BuiltTree): Promise<ImportResult> {
     const { at, options, commit } = running
     const { landing } = this.#parts
+    faultPoint('import.tree')
     const landed = await landTree(landing, at, {
       base: base.root,
       tree: { root: built.root, files: base.files + built.files, bytes: base.bytes + built.bytes },

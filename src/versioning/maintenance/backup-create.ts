@@ -1,6 +1,6 @@
 import { mkdir, open, rm } from 'node:fs/promises'
 import { join } from 'node:path'
-import { Corrupt, errnoOf, peekSqlite, snapshotSqlite } from '../../kernel/index.ts'
+import { Corrupt, errnoOf, faultPoint, peekSqlite, snapshotSqlite } from '../../kernel/index.ts'
 import type { BackupInfo, BackupProgress } from '../backups.ts'
 import {
   BLOCK_BYTES,
@@ -97,6 +97,7 @@ export async function* createBackup(
     }
     const body = Buffer.from(JSON.stringify(manifest))
     await checkAllThere(place, manifest)
+    faultPoint('backup.manifest')
     await place.put(manifestKey(manifest.id, await sha256Hex(body)), body)
     return { manifest, bytesSent }
   } finally {
@@ -250,6 +251,7 @@ async function* sendAll(
       const key = piece.keyOf(sha256)
       if (there.get(key) !== size && !sending.has(key)) {
         sending.add(key)
+        faultPoint('backup.piece')
         await place.put(key, bytes)
         bytesSent += size
       }

@@ -115,14 +115,23 @@ export async function parseManifest(bytes: Buffer, sha256: string): Promise<Mani
       `the backup has format ${String(manifest.format)}, this release knows ${FORMAT}: use the newer release that made it`,
     )
   }
-  const names: readonly string[] = [META_FILE, NODES_FILE, ...KEY_FILES]
+  const names = manifest.files.map(({ name }) => name)
   const sound =
-    manifest.files.every(
-      ({ name, size, blocks }) =>
-        names.includes(name) && blocks.length === Math.ceil(size / BLOCK_BYTES) && blocks.every(isHash),
-    ) && manifest.packs.every(isSoundPack)
+    [META_FILE, NODES_FILE].every((name) => names.includes(name)) &&
+    isUnique(names) &&
+    isUnique(manifest.packs.map(({ name }) => name)) &&
+    manifest.files.every(isSoundFile) &&
+    manifest.packs.every(isSoundPack)
   if (!sound) throw new Corrupt('the list of a backup names what can not be in one')
   return manifest
+}
+
+const isUnique = (names: readonly string[]) => new Set(names).size === names.length
+
+function isSoundFile({ name, size, blocks }: Manifest['files'][number]): boolean {
+  const known: readonly string[] = [META_FILE, NODES_FILE, ...KEY_FILES]
+  const isSize = Number.isSafeInteger(size) && size >= 0
+  return known.includes(name) && isSize && blocks.length === Math.ceil(size / BLOCK_BYTES) && blocks.every(isHash)
 }
 
 function isSoundPack({ name, size, segments }: Manifest['packs'][number]): boolean {

@@ -1,4 +1,4 @@
-import type { Database } from '../../kernel/index.ts'
+import { type Database, faultPoint } from '../../kernel/index.ts'
 import type { CommitId } from '../model/index.ts'
 import { stillExpired } from './expired.ts'
 import type { ReferenceSource } from './references.ts'
@@ -17,6 +17,7 @@ export function deleteCommits(
 ): Promise<number> {
   return db.write(async (tx) => {
     const going = JSON.stringify(await stillExpired(tx, ids, sources))
+    faultPoint('gc.commits')
     await tx.run(
       `INSERT INTO collected_changes (commit_id, branch_id, from_seq, last_seq)
        SELECT c.id, c.branch_id, c.from_seq, coalesce(c.last_seq, c.from_seq)
@@ -44,6 +45,7 @@ export async function removeCollectedChanges(db: Database, signal: AbortSignal):
     for (let from = from_seq; from < last_seq; from += ROWS_AT_ONCE) {
       signal.throwIfAborted()
       const to = Math.min(last_seq, from + ROWS_AT_ONCE)
+      faultPoint('gc.changes')
       await db.write((tx) => tx.run(REMOVE_CHANGES, [branch_id, from, to, commit_id]))
     }
     await db.write(async (tx) => {

@@ -1,3 +1,4 @@
+import { open } from 'node:fs/promises'
 import { Corrupt } from '../../kernel/index.ts'
 import type { FsckRun } from './fsck-run.ts'
 
@@ -137,10 +138,11 @@ export async function checkRows(run: FsckRun): Promise<void> {
 /** What SQLite itself says of its files; with `deep` also whether every index has what its table has. */
 export async function checkDatabases(run: FsckRun): Promise<void> {
   const pragma = run.deep ? 'integrity_check' : 'quick_check'
-  for (const [name, db] of [
-    ['meta.sqlite', run.db],
-    ['nodes.sqlite', run.nodesDb],
+  for (const [name, db, file] of [
+    ['meta.sqlite', run.db, run.databaseFile],
+    ['nodes.sqlite', run.nodesDb, run.nodesFile],
   ] as const) {
+    await checkFormatVersions(run, name, file)
     await run.guarded(`the pages of ${name}`, async () => {
       for (const row of await db.all<Record<string, string>>(`PRAGMA ${pragma}(${MAX_PROBLEMS})`)) {
         const problem = row[pragma] ?? Object.values(row).join(' ')
@@ -148,6 +150,24 @@ export async function checkDatabases(run: FsckRun): Promise<void> {
       }
     })
     await run.pace()
+  }
+}
+
+/** Where the header of a database says by which versions of the format it is written and read: 1, or 2 with a write-ahead log. */
+const FORMAT_VERSIONS_AT = 18
+
+/** SQLite's own check looks past them, and then takes the file as one that can only be read. */
+async function checkFormatVersions(run: FsckRun, name: string, path: string): Promise<void> {
+  const file = await open(path)
+  try {
+    const versions = Buffer.alloc(2)
+    const { bytesRead } = await file.read(versions, 0, versions.length, FORMAT_VERSIONS_AT)
+    // A database that was never written back has no header yet.
+    if (bytesRead < versions.length || versions.every((version) => version === 1 || version === 2)) return
+    const message = `${name}: its header names versions ${versions.join(' and ')} of the format, which SQLite can't write to`
+    run.found({ kind: 'database', severity: 'damage', message })
+  } finally {
+    await file.close()
   }
 }
 

@@ -37,6 +37,8 @@ type Writable<T> = { -readonly [Field in keyof T]: T[Field] }
 export class FsckRun {
   readonly db: Database
   readonly nodesDb: Database
+  readonly databaseFile: string
+  readonly nodesFile: string
   readonly packsFolder: string
   readonly settings: TreeSettings
   readonly deep: boolean
@@ -63,6 +65,8 @@ export class FsckRun {
     this.db = parts.db
     this.nodesDb = parts.nodesDb
     this.#emit = parts.emit
+    this.databaseFile = request.databaseFile
+    this.nodesFile = request.nodesFile
     this.packsFolder = request.packsFolder
     this.settings = { salt: Buffer.from(request.salt) }
     this.deep = request.deep
@@ -105,7 +109,8 @@ export class FsckRun {
     try {
       await work()
     } catch (error) {
-      if (!(error instanceof Corrupt)) throw error
+      // The statements are right: one that makes no sense to SQLite was met by another schema than that of its release.
+      if (!(error instanceof Corrupt) && (error as { code?: unknown }).code !== 'SQLITE_ERROR') throw error
       const message = `${what} can't be checked to their end: ${errorMessage(error)}`
       this.found({ kind: 'database', severity: 'damage', message })
     }

@@ -26,6 +26,7 @@ export class GcPacks {
   packsRepacked = 0
   reclaimedBytes = 0
   readonly damaged: string[] = []
+  #looked = 0
 
   constructor(parts: Parts) {
     this.#parts = parts
@@ -42,36 +43,47 @@ export class GcPacks {
       this.removed = { chunks: this.removed.chunks + step.chunks, bytes: this.removed.bytes + step.bytes }
     }
     if (this.removed.chunks > 0 || thorough) await collecting.retireShared()
+    // The empty ones first: a disk that is full has room then for what is rewritten.
+    yield* this.#each((pack) => this.#dropEmpty(pack, inUse))
+    yield* this.#each((pack) => this.#rewriteThin(pack, inUse))
+  }
+
+  async *#each(look: (pack: PackUse) => Promise<void>): AsyncGenerator<GcEvent> {
+    const { collecting, graceMs, signal, thorough } = this.#parts
+    const which = { sealedBeforeMs: performance.now() - graceMs, alsoStaged: thorough }
     let last = 0
-    let looked = 0
     for (;;) {
-      const page = await collecting.packs(last, { sealedBeforeMs: performance.now() - graceMs, alsoStaged: thorough })
+      const page = await collecting.packs(last, which)
       for (const pack of page) {
-        if (thorough || (inUse.get(pack.id) ?? 0) < pack.fileBytes * THIN) await this.#look(pack)
+        signal.throwIfAborted()
+        await look(pack)
         last = pack.id
-        looked++
-        yield { kind: 'progress', phase: 'packs', done: looked }
+        yield { kind: 'progress', phase: 'packs', done: ++this.#looked }
       }
       if (page.length === 0) return
     }
   }
 
-  async #look(pack: PackUse): Promise<void> {
+  async #dropEmpty(pack: PackUse, inUse: ReadonlyMap<number, number>): Promise<void> {
+    if (inUse.has(pack.id) || (await this.#parts.collecting.usedBytes(pack)) > 0) return
+    if (await this.#drop(pack)) this.packsRemoved++
+  }
+
+  async #rewriteThin(pack: PackUse, inUse: ReadonlyMap<number, number>): Promise<void> {
     const { collecting, signal, thorough } = this.#parts
-    signal.throwIfAborted()
+    if (!thorough && (inUse.get(pack.id) ?? 0) >= pack.fileBytes * THIN) return
     const usedBytes = await collecting.usedBytes(pack)
-    if (usedBytes === 0) {
-      if (await this.#drop(pack)) this.packsRemoved++
-      return
-    }
     const most = thorough ? pack.fileBytes - PACK_HEADER_BYTES : pack.fileBytes * THIN
-    if (usedBytes >= most) return
+    if (usedBytes >= most && usedBytes > 0) return
     const repacked = await collecting.repack(pack, signal)
     if (repacked.kind === 'damaged') {
       this.damaged.push(pack.name)
       return
     }
-    if (await this.#drop(pack)) this.packsRepacked++
+    if (await this.#drop(pack)) {
+      if (usedBytes === 0) this.packsRemoved++
+      else this.packsRepacked++
+    }
     this.reclaimedBytes -= repacked.bytes
   }
 

@@ -61,6 +61,8 @@ export interface UnmarkedChunk {
 export interface ChunksResult {
   readonly looked: number
   readonly unmarked: readonly UnmarkedChunk[]
+  /** Marked, although they were doomed before. */
+  readonly back: readonly Uint8Array[]
   readonly ended: boolean
 }
 

@@ -223,16 +223,23 @@ async function whyHeld(sha256: Buffer): Promise<WhyReply> {
 }
 
 async function nextChunks(): Promise<ChunksResult> {
-  const rows = await db.all<{ sha256: Buffer; pack: number; length: number }>(
-    `SELECT sha256, pack, length FROM chunk WHERE sha256 ${firstChunks ? '>=' : '>'} ? ORDER BY sha256 LIMIT ${CHUNKS_LOOKED_AT}`,
+  const rows = await db.all<{ sha256: Buffer; pack: number; length: number; doomed: 0 | 1 }>(
+    `SELECT c.sha256, c.pack, c.length, d.sha256 IS NOT NULL AS doomed
+     FROM chunk AS c LEFT JOIN doomed_chunk AS d ON d.sha256 = c.sha256
+     WHERE c.sha256 ${firstChunks ? '>=' : '>'} ? ORDER BY c.sha256 LIMIT ${CHUNKS_LOOKED_AT}`,
     [lastChunk],
   )
   firstChunks = false
   lastChunk = rows.at(-1)?.sha256 ?? lastChunk
   const unmarked: UnmarkedChunk[] = []
-  for (const { sha256, pack, length } of rows) {
-    if (marker!.isMarkedChunk(sha256)) live.set(pack, (live.get(pack) ?? 0) + length + HEADER_BYTES)
-    else unmarked.push({ sha256, length })
+  const back: Buffer[] = []
+  for (const { sha256, pack, length, doomed } of rows) {
+    if (!marker!.isMarkedChunk(sha256)) {
+      unmarked.push({ sha256, length })
+      continue
+    }
+    live.set(pack, (live.get(pack) ?? 0) + length + HEADER_BYTES)
+    if (doomed) back.push(sha256)
   }
-  return { looked: rows.length, unmarked, ended: rows.length === 0 }
+  return { looked: rows.length, unmarked, back, ended: rows.length === 0 }
 }

@@ -12,7 +12,7 @@ import { GcThread } from './gc-thread.ts'
 import type { ReferenceSource } from './references.ts'
 
 /** What was found unused may be what a client has just asked for, or is about to send once more. */
-export const DEFAULT_GRACE_MS = 3_600_000
+const DEFAULT_GRACE_MS = 3_600_000
 /** A request that began to read a tree before it went has long ended by then. */
 const READERS_MS = 10_000
 /** A stream of copies of objects that are going is no reason never to end. */
@@ -260,6 +260,7 @@ class Collection {
         this.#counts.chunks += unmarked.length
         for (const { length } of unmarked) this.#counts.chunkBytes += length
       } else {
+        await collecting.bringBack(step.back.map((sha256) => Buffer.from(sha256)))
         const doomed = await collecting.doom(unmarked, clock.now())
         this.#counts.chunks += doomed.chunks
         this.#counts.chunkBytes += doomed.bytes

@@ -1,4 +1,4 @@
-import type { Database, Transaction } from '../../kernel/index.ts'
+import { type Database, faultPoint, type Transaction } from '../../kernel/index.ts'
 import { CONTROL_FOLDER } from '../model/index.ts'
 import { afterPrefix } from '../tree/index.ts'
 
@@ -64,6 +64,7 @@ async function purgeChanges(tx: Transaction, branchId: number, from: Buffer, to:
     ])
   }
   const seqs = JSON.stringify(rows.map(({ seq }) => seq))
+  if (rows.length > 0) faultPoint('purge.rows')
   // What is not folded yet has no gaps, by which a lost change would be found: these say nothing of a path that nobody has.
   await tx.run(
     `UPDATE changes SET path = '${NOWHERE}', entry = NULL, of_commit = '', of_seq = 0, listed = 0

@@ -1,4 +1,4 @@
-import type { Database } from '../../kernel/index.ts'
+import { type Database, faultPoint } from '../../kernel/index.ts'
 import type { Lease, Leases, TreeWork } from '../history/index.ts'
 import type { TreeHash } from '../model/index.ts'
 import type { Purged } from './purge-rows.ts'
@@ -72,6 +72,7 @@ export class PurgeTrees {
       const without = await this.#without(root)
       this.#hold.pin(without.root)
       if (without.root === root) return false
+      faultPoint('purge.tree')
       await db.write(async (tx) => {
         if (table === 'branches') {
           await tx.run('UPDATE branches SET root = ? WHERE id = ? AND root = ?', [without.root, id, root])

@@ -107,6 +107,17 @@ describe('purge', () => {
     await assertSound(store, { deep: true })
   })
 
+  it('forgets what was read before: listings and commits in memory no longer show it', async () => {
+    const { versioning } = store
+    const commit = { kind: 'commit', repo: images.repo, commit: commits[0]!.id } as const
+    assert.deepEqual(await listAll(versioning, commit), ['dir/secret', 'dir/shared', 'kept'])
+    assert.deepEqual(await listAll(versioning, images), ['dir/other', 'dir/secret', 'dir/shared', 'kept'])
+    await purge(store, { path: 'dir/secret' })
+    assert.deepEqual(await listAll(versioning, commit), ['dir/shared', 'kept'])
+    await assert.rejects(getText(versioning, commit, 'dir/secret'), PathNotFound)
+    assert.deepEqual(await listAll(versioning, images), ['dir/other', 'dir/shared', 'kept'])
+  })
+
   it('keeps a record of who did it, and why', async () => {
     await purge(store, { path: 'dir/secret', reason: 'ticket 7', by: 'ann' })
     const [record, ...more] = await store.versioning.maintenance.purges.list()

@@ -1,5 +1,5 @@
-import { errorMessage, InvalidInput } from '../../kernel/index.ts'
-import type { TreeWork } from '../history/index.ts'
+import { type Database, errorMessage, faultPoint, InvalidInput } from '../../kernel/index.ts'
+import type { Forgetting, TreeWork } from '../history/index.ts'
 import type { GcResult } from '../maintenance.ts'
 import {
   type CommitId,
@@ -37,6 +37,8 @@ interface Row {
 
 export interface PurgePlace extends GcPlace {
   readonly treeWork: TreeWork
+  readonly nodesDb: Database
+  readonly forgetting: Forgetting
 }
 
 /** Purges of one store, one at a time. Everything a purge has still to do follows from its row. */
@@ -138,8 +140,9 @@ export class StorePurges implements Purges {
   }
 
   async *#carryOut(row: Row, signal: AbortSignal): AsyncGenerator<PurgeEvent> {
-    const { db, leases, clock, sources } = this.#place
+    const { db, leases, clock, sources, forgetting } = this.#place
     const purged = { repo: row.repo, path: row.path, prefix: row.prefix === 1 }
+    faultPoint('purge.begin')
     const hold = leases.hold()
     const trees = new PurgeTrees(this.#place, purged, signal, hold)
     let versions = row.versions
@@ -155,6 +158,7 @@ export class StorePurges implements Purges {
         await leases.settled(signal)
       }
     } finally {
+      forgetting.forget()
       hold.end()
     }
     await db.write(async (tx) => {
@@ -165,6 +169,7 @@ export class StorePurges implements Purges {
         row.id,
       ])
     })
+    faultPoint('purge.collect')
     let gc: GcResult | undefined
     for await (const event of this.#collector.run({ graceMs: 0, thorough: true, signal })) {
       if (event.kind === 'done') gc = event
@@ -176,6 +181,9 @@ export class StorePurges implements Purges {
         { packs: gc!.damagedPacks },
       )
     }
+    faultPoint('purge.scrub')
+    yield* this.#scrub(signal)
+    faultPoint('purge.end')
     await db.write((tx) => tx.run('UPDATE purges SET finished_ms = ? WHERE id = ?', [clock.now(), row.id]))
     const record = await db.get<Row>('SELECT * FROM purges WHERE id = ?', [row.id])
     yield {
@@ -183,6 +191,18 @@ export class StorePurges implements Purges {
       purge: recordOf(record!),
       ...(await this.#derived(row.repo, trees.commits)),
       reclaimedBytes: gc!.reclaimedBytes,
+    }
+  }
+
+  /** Rows that are gone leave their bytes in the databases' files and logs. */
+  async *#scrub(signal: AbortSignal): AsyncGenerator<PurgeEvent> {
+    const { db, nodesDb, gate } = this.#place
+    for (const [done, database] of [db, nodesDb].entries()) {
+      yield { kind: 'progress', phase: 'databases', done }
+      if (await gate.removing(() => database.scrub(), signal)) continue
+      throw new InUse(
+        'the files are gone, but a log may still hold bytes of them: somebody reads the database all the time (a backup, or a check). Purge once more when that has ended',
+      )
     }
   }
 

@@ -55,6 +55,8 @@ export async function* restoreBackup(input: RestoreInput): AsyncGenerator<Restor
       await nodesDb.close()
       await db.close()
     })
+    // All names are on disk before the mark goes: a loss of power never leaves a part that passes for a store.
+    await syncFolder(dataFolder)
     await rm(join(dataFolder, RESTORE_MARK))
     await syncFolder(dataFolder)
     yield { kind: 'done', backup: infoOf(manifest), store }

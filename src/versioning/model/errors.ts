@@ -66,11 +66,12 @@ export class RepoExists extends DomainError {
 /** The repo is not there, or has no such branch (`data.repo`, `data.branch`). */
 export class BranchNotFound extends DomainError {
   readonly code = 'BranchNotFound'
-  constructor(repo: string, branch: string) {
+  /** `isTag`: there is a tag of this name. */
+  constructor(repo: string, branch: string, isTag = false) {
     // Where a bucket is read, a transaction's name stands in the branch's place.
     const message = branch.startsWith('tx-')
       ? `there is no transaction ${branch}.${repo}: it was finished or aborted, or was never opened`
-      : `repo ${repo} has no branch ${branch}`
+      : `repo ${repo} has no branch ${branch}${isTag ? ': that is a tag, which never changes; name the branch to be changed' : ''}`
     super(message, { repo, branch })
   }
 }

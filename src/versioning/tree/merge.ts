@@ -14,7 +14,7 @@ const COMPARED_AT_ONCE = 512
  * What a base tree holds under a path that common ancestors do not agree on: it equals nothing, so that the sides decide it only where they
  * are alike. It stands in trees that are computed on the way, never in one of a commit.
  */
-export const UNDECIDED_BASE = Buffer.of(0)
+const UNDECIDED_BASE = Buffer.of(0)
 
 /** A path that both sides changed, each in its own way; `base` may be undecided. */
 export interface MergeConflictItem {

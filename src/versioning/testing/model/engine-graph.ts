@@ -1,15 +1,19 @@
+import { Readable } from 'node:stream'
 import { MergeConflict, parseBranchName, type Versioning } from '../../index.ts'
+import { tarOf } from '../tar.ts'
 import type { Engine, EngineExtension, EngineSight } from './engine.ts'
 import { type Answer, id, type Operation } from './machine.ts'
+import { textOf } from './state.ts'
 
 /** Merges and what takes commits back, asked of the engine. */
 export const graphOfEngine: EngineExtension = (engine, operation) => {
   const { versioning } = engine
   if (operation.do === 'merge') {
-    const { at, from, resolve } = operation
+    const { at, from, resolve, paths } = operation
     const message = `merge ${from}`
     return namingConflicts(async () => {
-      const input = { message, ...(resolve ? { resolve: { all: resolve } } : {}) }
+      const decided = { ...(resolve ? { all: resolve } : {}), ...(paths ? { paths } : {}) }
+      const input = { message, resolve: decided }
       const done = await versioning.merges.merge(engine.line(at), engine.commit(from), input)
       return done.kind === 'merged' ? { merged: id(done.commit.id) } : { contained: id(done.head) }
     })
@@ -37,7 +41,9 @@ export const graphOfEngine: EngineExtension = (engine, operation) => {
   if (operation.do === 'deleteTag') {
     return versioning.commitTags.delete(engine.repo, parseBranchName(operation.tag)).then(() => 'deleted')
   }
-  if (operation.do === 'gc') return collect(engine)
+  if (operation.do === 'moveFiles') return moveFiles(engine, operation)
+  if (operation.do === 'import') return importFiles(engine, operation)
+  if (operation.do === 'gc') return collect(engine, operation.alongside)
   return undefined
 }
 
@@ -46,11 +52,39 @@ async function moveBranch(engine: Engine, { branch, to }: Extract<Operation, { d
   return { kind, left: left === undefined ? null : id(left) }
 }
 
-/** At once, without the time in which clients may still come for what went. */
-async function collect({ versioning }: Engine): Promise<Answer> {
-  for await (const _event of versioning.maintenance.gc({ graceMs: 0 })) {
-    // What it did is not to be seen.
+async function moveFiles(engine: Engine, { at, from, to, force }: Extract<Operation, { do: 'moveFiles' }>) {
+  const placed = await engine.versioning.moves.move(engine.line(at), { from, to, force, message: `move ${from}` })
+  return { moved: id(placed.commit.id), files: placed.files, bytes: placed.sizeBytes }
+}
+
+async function importFiles(
+  engine: Engine,
+  { at, prefix, files }: Extract<Operation, { do: 'import' }>,
+): Promise<Answer> {
+  const archive = tarOf(...Object.entries(files).map(([name, body]) => ({ name, body: textOf(body) })))
+  const received = await engine.versioning.imports.receive(engine.line(at), Readable.from([archive]), { prefix })
+  for await (const event of received.land()) {
+    if (event.kind !== 'imported') continue
+    const { commit, added, changed, unchanged } = event
+    return { imported: id(commit.id), added, changed, unchanged }
   }
+  throw new Error('an import ended without a result')
+}
+
+/** Between what is marked and what is swept: what is written then is neither. */
+const SWEEP_AFTER_MS = 200
+
+/** Without the time in which clients may still come for what went. */
+async function collect(engine: Engine, alongside: boolean): Promise<Answer> {
+  const run = async () => {
+    for await (const _event of engine.versioning.maintenance.gc({ graceMs: alongside ? SWEEP_AFTER_MS : 0 })) {
+      // What it did is not to be seen.
+    }
+  }
+  // One at a time.
+  await engine.rest()
+  if (alongside) engine.goOn(run())
+  else await run()
   return null
 }
 

@@ -4,6 +4,7 @@ import {
   type Commit,
   type CommitId,
   type FileEntry,
+  GcRunning,
   parseBranchName,
   parsePath,
   parseTransactionName,
@@ -39,6 +40,7 @@ export class Engine implements Machine {
   readonly names: Names
   readonly #extensions: readonly EngineExtension[]
   readonly #sights: readonly EngineSight[]
+  #background: Promise<void> | undefined
 
   constructor(
     store: Underneath,
@@ -51,6 +53,21 @@ export class Engine implements Machine {
     this.names = names
     this.#extensions = beyond.extensions ?? []
     this.#sights = beyond.sights ?? []
+  }
+
+  /** Goes on beside what follows, until somebody waits for it. */
+  goOn(work: Promise<void>): void {
+    work.catch(() => {
+      // Told to whoever waits for it.
+    })
+    this.#background = work
+  }
+
+  /** Waits for what goes on. Throws what that came to. */
+  async rest(): Promise<void> {
+    const work = this.#background
+    this.#background = undefined
+    await work
   }
 
   get versioning(): Versioning {
@@ -140,10 +157,12 @@ export class Engine implements Machine {
         await versioning.transactions.abort(this.line(operation.at))
         return null
       case 'crash':
-        await this.store.crash()
-        return null
       case 'reopen':
-        await this.store.reopen()
+        await (operation.do === 'crash' ? this.store.crash() : this.store.reopen())
+        await this.rest().catch((error: unknown) => {
+          // What was going on beside it ended with it.
+          if (!(error instanceof GcRunning)) throw error
+        })
         return null
       default: {
         for (const extension of this.#extensions) {

@@ -15,6 +15,7 @@ const bodies: readonly Body[] = [
   { text: 'x4', size: 5_000 },
   { text: '', size: 0 },
 ]
+const folders = ['a/', 'a/b/', 'd/', 'e/', '']
 const branchNames = ['b0', 'b1', 'b2']
 /** One of them is also tried for a branch. */
 const tagNames = ['t0', 'b2']
@@ -63,7 +64,9 @@ export const graphWeights: Weights = {
   protect: 2,
   createTag: 3,
   deleteTag: 1,
-  gc: 1,
+  moveFiles: 3,
+  import: 2,
+  gc: 3,
 }
 
 export function histories(weights: Weights, maxLength: number): fc.Arbitrary<Draw[]> {
@@ -175,7 +178,16 @@ export function operationOf(reference: Reference, { kind, choices }: Draw): Oper
     }
     case 'deleteTag':
       return { do: kind, tag: pick.of(tagNames) }
+    case 'moveFiles': {
+      const from = pick.of(folders)
+      return { do: kind, at: { branch }, from, to: pick.of(folders), force: pick.once(2) }
+    }
+    case 'import': {
+      const files = [0, 1, 2].map(() => [pick.of(paths), pick.of(bodies)] as const)
+      return { do: kind, at: { branch }, prefix: pick.of(['', 'a/']), files: Object.fromEntries(files) }
+    }
     case 'gc':
+      return { do: kind, alongside: pick.once(2) }
     case 'crash':
     case 'reopen':
       return { do: kind }
@@ -197,7 +209,11 @@ function graphOperation(
   if (kind === 'moveBranch') return { do: kind, branch, to: commit }
   if (kind === 'merge') {
     const side = pick.once(2) ? pick.of(['ours', 'theirs'] as const) : undefined
-    return { do: kind, at, from: commit, ...(side ? { resolve: side } : {}) }
+    // Of few files, most of which are in conflict.
+    const decided = pick.once(4)
+      ? { paths: { [pick.of(paths.slice(0, 2))]: pick.of(['ours', 'theirs'] as const) } }
+      : {}
+    return { do: kind, at, from: commit, ...(side ? { resolve: side } : {}), ...decided }
   }
   const isMerge = (reference.state.commits.get(commit)?.parents.length ?? 0) > 1
   return { do: kind, at, commit, ...(isMerge && !pick.once(4) ? { mainline: pick.of([1, 2] as const) } : {}) }

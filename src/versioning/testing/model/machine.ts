@@ -41,13 +41,16 @@ export type Operation =
   | { do: 'open'; at: Line }
   | { do: 'finish'; at: Line; message?: string }
   | { do: 'abort'; at: Line }
-  | { do: 'merge'; at: Line; from: string; resolve?: Side }
+  | { do: 'merge'; at: Line; from: string; resolve?: Side; paths?: Readonly<Record<string, Side>> }
   | { do: 'revert'; at: Line; commit: string; mainline?: 1 | 2 }
   | { do: 'moveBranch'; branch: string; to: string }
   | { do: 'protect'; branch: string; on: boolean }
   | { do: 'createTag'; tag: string; commit: string }
   | { do: 'deleteTag'; tag: string }
-  | { do: 'gc' }
+  | { do: 'moveFiles'; at: Line; from: string; to: string; force: boolean }
+  | { do: 'import'; at: Line; prefix: string; files: Readonly<Record<string, Body>> }
+  /** `alongside`: nobody waits for its end before the next steps. */
+  | { do: 'gc'; alongside: boolean }
   | { do: 'crash' }
   | { do: 'reopen' }
 

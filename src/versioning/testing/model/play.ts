@@ -78,6 +78,7 @@ export class Play {
   }
 
   async #checkAll(questions: readonly Question[]): Promise<void> {
+    await this.#soon(this.engine.rest(), 'what went on beside it')
     await this.#soon(this.#settle(), 'finishing its commits')
     for (const question of questions) {
       const expected = this.reference.see(question)
@@ -167,12 +168,22 @@ export class Play {
 }
 
 /** What asks for nothing that has to be finished. */
-const writes: ReadonlySet<Operation['do']> = new Set(['put', 'upload', 'delete', 'deleteMany', 'seal', 'startCommit'])
+const writes: ReadonlySet<Operation['do']> = new Set([
+  'put',
+  'upload',
+  'delete',
+  'deleteMany',
+  'seal',
+  'startCommit',
+  'finishCommit',
+  'rename',
+])
 
-/** To look is to wait until commits are finished: a kill is to come before that, and now and then the next writes. */
-function isPassedOver({ choices }: Draw, next: Draw | undefined): boolean {
+/** To look is to wait until commits are finished, and a collection is over: a kill is to come before that, and often the next writes. */
+function isPassedOver({ kind, choices }: Draw, next: Draw | undefined): boolean {
   if (!next) return false
-  return next.kind === 'crash' || (writes.has(next.kind) && (choices.at(-1) ?? 0) % 3 === 0)
+  if (next.kind === 'crash') return true
+  return writes.has(next.kind) && (kind === 'gc' || (choices.at(-1) ?? 0) % 2 === 0)
 }
 
 function wholePlace(at: Place): Question[] {

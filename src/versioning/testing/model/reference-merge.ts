@@ -1,5 +1,6 @@
-import { type Answer, id, type Operation } from './machine.ts'
+import { type Answer, id, type Operation, type Side } from './machine.ts'
 import type { Extension, Reference } from './reference.ts'
+import { importFiles, moveFiles } from './reference-brought.ts'
 import { ancestors, ancestorsInCommon } from './reference-see.ts'
 import { byUtf8, type Commit, type LineState, Refusal, sameBody, type Tree, type Version } from './state.ts'
 
@@ -15,6 +16,8 @@ export const graphOfReference: Extension = (reference, operation) => {
   if (operation.do === 'revert') return revert(reference, operation)
   if (operation.do === 'moveBranch') return moveBranch(reference, operation)
   if (operation.do === 'protect') return protect(reference, operation)
+  if (operation.do === 'moveFiles') return moveFiles(reference, operation)
+  if (operation.do === 'import') return importFiles(reference, operation)
   if (operation.do === 'createTag') return createTag(reference, operation)
   if (operation.do === 'deleteTag') {
     if (reference.state.branches.size === 0) throw new Refusal('RepoNotFound')
@@ -58,14 +61,16 @@ function createTag(reference: Reference, { tag, commit }: Extract<Operation, { d
   return 'created'
 }
 
-function merge(reference: Reference, { at, from, resolve }: Extract<Operation, { do: 'merge' }>): Answer {
+function merge(reference: Reference, { at, from, resolve, paths }: Extract<Operation, { do: 'merge' }>): Answer {
   const into = reference.line(at)
   const theirs = reference.finished(from)
   if (into.tip !== undefined && ancestors(reference, into.tip).has(from)) return { contained: id(into.tip) }
   const bases = into.tip === undefined ? [] : ancestorsInCommon(reference, into.tip, from)
   if (into.tip !== undefined && bases.length === 0) throw new Refusal('NoMergeBase')
-  const { tree, conflicts } = threeWay(virtualBase(reference, bases), into.view, theirs.tree, resolve)
+  const decided = { ...(resolve ? { all: resolve } : {}), ...(paths ? { paths } : {}) }
+  const { tree, conflicts, needless } = threeWay(virtualBase(reference, bases), into.view, theirs.tree, decided)
   if (conflicts.length > 0) throw new Refusal('MergeConflict', { paths: conflicts })
+  if (needless) throw new Refusal('NotInConflict')
   return { merged: id(land(reference, into, tree, { message: `merge ${from}`, mergeParent: from }).id) }
 }
 
@@ -76,7 +81,7 @@ function revert(reference: Reference, { at, commit, mainline }: Extract<Operatio
   if (parent === undefined && (mainline ?? 1) > 1) throw new Refusal('MainlineNeeded')
   const theirs = parent === undefined ? emptyTree : reference.finished(parent).tree
   const line = reference.writable(at)
-  const { tree, conflicts } = threeWay(base, line.view, theirs, undefined)
+  const { tree, conflicts } = threeWay(base, line.view, theirs, {})
   if (conflicts.length > 0) throw new Refusal('MergeConflict', { paths: conflicts })
   const isChanged = [...new Set([...tree.keys(), ...line.view.keys()])].some(
     (path) => tree.get(path)?.id !== line.view.get(path)?.id,
@@ -110,28 +115,24 @@ function threeWay(
   base: Base,
   ours: Tree,
   theirs: Tree,
-  resolve: 'ours' | 'theirs' | undefined,
-): { tree: Map<string, Version>; conflicts: string[] } {
-  // Where the branch is as the base was, it becomes theirs as that is, versions included.
-  if (isVery(base, ours)) return { tree: new Map(theirs), conflicts: [] }
+  resolve: { readonly all?: Side; readonly paths?: Readonly<Record<string, Side>> },
+): { tree: Map<string, Version>; conflicts: string[]; needless: boolean } {
   const tree = new Map(ours)
   const conflicts: string[] = []
+  const needless = new Set(Object.keys(resolve.paths ?? {}))
   for (const path of [...new Set([...base.keys(), ...ours.keys(), ...theirs.keys()])].sort(byUtf8)) {
     const [before, mine, other] = [base.get(path), ours.get(path), theirs.get(path)]
     if (sameBody(mine, other) || isAlike(before, other)) continue
     if (!isAlike(before, mine)) {
-      if (resolve === undefined) conflicts.push(path)
-      if (resolve !== 'theirs') continue
+      needless.delete(path)
+      const side = resolve.paths?.[path] ?? resolve.all
+      if (side === undefined) conflicts.push(path)
+      if (side !== 'theirs') continue
     }
     if (other) tree.set(path, other)
     else tree.delete(path)
   }
-  return { tree, conflicts }
-}
-
-function isVery(base: Base, ours: Tree): boolean {
-  const idOf = (version: Version | typeof UNDECIDED) => (version === UNDECIDED ? UNDECIDED : version.id)
-  return base.size === ours.size && [...base].every(([path, version]) => ours.get(path)?.id === idOf(version))
+  return { tree, conflicts, needless: needless.size > 0 }
 }
 
 function isAlike(base: Version | typeof UNDECIDED | undefined, side: Version | undefined): boolean {
