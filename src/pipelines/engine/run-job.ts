@@ -1,6 +1,12 @@
 import { join } from 'node:path'
 import { Corrupt, errorMessage, InvalidInput, type Transaction } from '../../kernel/index.ts'
-import { type CommitFailure, EMPTY_TREE, type OpenOutput, type TreeHash, type TreeHold } from '../../versioning/index.ts'
+import {
+  type CommitFailure,
+  EMPTY_TREE,
+  type OpenOutput,
+  type TreeHash,
+  type TreeHold,
+} from '../../versioning/index.ts'
 import { type Code, confineCode, findCode, hashSettings, type Settings } from '../code/index.ts'
 import { StaleAttempt } from '../errors.ts'
 import type { EgressStatus, JobState } from '../pipelines.ts'
