@@ -23,8 +23,9 @@ async function repair(h: Harness, push: string): Promise<readonly VerifyEvent[]>
 describe('the repair of a target', () => {
   it('loses no drift to a push that runs meanwhile', async () => {
     const h = await harness()
-    await h.push(id('1'), { a: '1', gone: '1' })
+    await h.push(id('1'), { a: '1', gone: '1' }, { commit: await h.commit() })
     await h.target.delete(['gone'])
+    const commit = await h.commit()
     const [reached, goOn] = [signalled(), signalled()]
     h.target.before = async (operation) => {
       if (operation !== 'list') return
@@ -33,7 +34,7 @@ describe('the repair of a target', () => {
         reached.call()
         await goOn.promise
       }
-      await h.request(id('2'), await h.tree({ a: '2', gone: '1' }))
+      await h.request(id('2'), await h.tree({ a: '2', gone: '1' }), { commit })
       await reached.promise
     }
     await assert.rejects(repair(h, id('1')), /was pushed to while it was compared/)
@@ -48,7 +49,7 @@ describe('the repair of a target', () => {
 
   it('that came to no end is made up for by the next', async () => {
     const h = await harness()
-    await h.push(id('1'), { a: '1', gone: '1' })
+    await h.push(id('1'), { a: '1', gone: '1' }, { commit: await h.commit() })
     await h.target.delete(['gone'])
     h.target.before = async (operation) => {
       if (operation !== 'list') return

@@ -3,7 +3,6 @@ import { randomBytes } from 'node:crypto'
 import { describe, it } from 'node:test'
 import { StoreDenied, StoreUnreachable } from '../cloud/index.ts'
 import { MIB } from '../kernel/index.ts'
-import { parseBranchName, parseRepoName } from '../versioning/index.ts'
 import { PLAIN_SETTINGS } from './settings.ts'
 import { eachHarness } from './testing/each.ts'
 import { type Harness, signalled } from './testing/harness.ts'
@@ -32,14 +31,6 @@ async function verify(h: Harness, push: string, more: { deep?: boolean; repair?:
     else if (event.kind === 'foreign') foreign.push(event.path)
   }
   return { drift, foreign, end }
-}
-
-/** A commit that is there, of the repo that pushes of the tests are from. */
-async function commitOf(h: Harness): Promise<string> {
-  const at = { repo: parseRepoName('edges'), branch: parseBranchName('master') }
-  await h.versioning.createBranch(at)
-  await h.versioning.startCommit(at)
-  return (await h.versioning.finishCommit(at)).id
 }
 
 const put = (h: Harness, path: string, text: string) => h.target.put(path, Buffer.from(text), Buffer.byteLength(text))
@@ -158,7 +149,7 @@ describe('a comparison of a target with the ledger', () => {
   it('sends again what has drifted where it is asked to, and nothing else', async () => {
     const h = await harness()
     const files = { gone: '1', other: '1', right: '1' }
-    await h.push(id('1'), files, { commit: await commitOf(h) })
+    await h.push(id('1'), files, { commit: await h.commit() })
     await h.target.delete(['gone'])
     await put(h, 'other', '2')
     h.target.log.length = 0

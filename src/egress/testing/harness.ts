@@ -281,6 +281,14 @@ export class Harness {
     }
   }
 
+  /** A commit that is there, of the repo that pushes are from where they name no other. */
+  async commit(): Promise<string> {
+    const at = { repo: parseRepoName('edges'), branch: parseBranchName('master') }
+    await this.versioning.createBranch(at)
+    await this.versioning.startCommit(at)
+    return (await this.versioning.finishCommit(at)).id
+  }
+
   async push(job: string, files: Files, more: Parameters<Harness['request']>[2] = {}): Promise<EgressStatus> {
     await this.request(job, await this.tree(files), more)
     return this.ended(job)

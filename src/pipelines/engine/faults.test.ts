@@ -11,8 +11,9 @@ function failing(method: 'storeOutput' | 'union' | 'listOpen', fault: () => Erro
       get(target, name) {
         const real: unknown = Reflect.get(target, name)
         if (typeof real !== 'function') return real
+        if (name !== method) return real.bind(target)
         return async (...args: unknown[]) => {
-          const error = name === method ? fault() : undefined
+          const error = fault()
           if (error) throw error
           return Reflect.apply(real, target, args)
         }
