@@ -66,7 +66,9 @@ export class Collector {
 
   async *run(options: GcOptions = {}): AsyncGenerator<GcEvent> {
     if (this.#running) {
-      throw new GcRunning('a collection runs already: wait for its end, or stop it where it was started')
+      throw new GcRunning(
+        'a collection runs already: wait for its end, or stop it where it was started (or it is of a purge, which goes on after a restart: sluice purge lists them)',
+      )
     }
     const ended = Promise.withResolvers<void>()
     const stop = new AbortController()
