@@ -250,7 +250,7 @@ async function piecesOf(folder: string): Promise<readonly { readonly file: strin
   return pieces
 }
 
-/** Every bit of the packs is as likely as any other, but for pieces that were hit before. */
+/** Every bit of the packs is equally likely, except in pieces that were hit before. */
 function anyBit(pieces: Awaited<ReturnType<typeof piecesOf>>, dice: Dice) {
   const all = pieces.reduce((sum, { piece }) => sum + piece.end - piece.start, 0)
   let at = dice.below(all * 8)

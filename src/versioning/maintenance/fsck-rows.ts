@@ -1,5 +1,6 @@
 import { open } from 'node:fs/promises'
-import { Corrupt } from '../../kernel/index.ts'
+import { Corrupt, type Database } from '../../kernel/index.ts'
+import { nodeMigrations } from '../tree/index.ts'
 import type { FsckRun } from './fsck-run.ts'
 
 /** Rows named of one rule; more say no more. */
@@ -151,6 +152,23 @@ export async function checkDatabases(run: FsckRun): Promise<void> {
     })
     await run.pace()
   }
+  await run.guarded('the marks of nodes.sqlite', () => checkNodesMarks(run))
+}
+
+/** The few rows beside the nodes: which store they are of, and of which version. A server refuses a store where they are wrong. */
+async function checkNodesMarks(run: FsckRun): Promise<void> {
+  const idOf = async (db: Database) =>
+    (await db.get<{ value: Buffer }>("SELECT value FROM store WHERE key = 'id'"))?.value.toString('hex')
+  if ((await idOf(run.db)) !== (await idOf(run.nodesDb))) {
+    const message = 'nodes.sqlite does not have the id of the store that meta.sqlite has'
+    run.found({ kind: 'database', severity: 'damage', message })
+  }
+  const rows = await run.nodesDb.all<{ floor: string; version: number }>('SELECT floor, version FROM schema_version')
+  const { floor, migrations } = nodeMigrations
+  if (rows.length === 1 && rows[0]!.floor === floor && rows[0]!.version === migrations.length) return
+  const says = rows.map((row) => `${row.floor} ${row.version}`).join(', ')
+  const message = `nodes.sqlite says that its schema is ${JSON.stringify(says)}, and not ${floor} ${migrations.length}`
+  run.found({ kind: 'database', severity: 'damage', message })
 }
 
 /** Where the header of a database says by which versions of the format it is written and read: 1, or 2 with a write-ahead log. */

@@ -343,7 +343,7 @@ describe('fsck of a store in order', () => {
     assert.equal(verdict.counts.hashedBytes, bytes)
   })
 
-  it('finds damage at once that no file has any more to be a note, and no fault', async () => {
+  it('takes damage in what no file holds now for a note, and no fault', async () => {
     const { store } = filled
     const unused = randomBytes(600)
     const { chunks } = await store.versioning.content.putBytes(unused)
