@@ -2,7 +2,7 @@ import type { Database } from '../../kernel/index.ts'
 import type { BranchSettings, CrossOriginRule } from '../beside.ts'
 import type { BranchAddress, Tag } from '../model/index.ts'
 import { missing } from './branches.ts'
-import { readTags, writeTags } from './tags.ts'
+import { readTags, writeTags } from './files/tags.ts'
 
 type Column = 'cors' | 'tags'
 

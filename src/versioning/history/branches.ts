@@ -21,9 +21,9 @@ import {
   TagExists,
 } from '../model/index.ts'
 import { EMPTY_TREE } from '../tree/index.ts'
-import { readBatchRules } from './batch-rules.ts'
-import { readTag } from './commit-tag-rows.ts'
+import { readBatchRules } from './batches/batch-rules.ts'
 import { unavailable } from './commits.ts'
+import { readTag } from './graph/commit-tag-rows.ts'
 import { setRole } from './repo-roles.ts'
 import type { BranchRow, Tables } from './schema.ts'
 

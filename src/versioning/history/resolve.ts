@@ -15,11 +15,11 @@ import {
   transactionBranch,
 } from '../model/index.ts'
 import { missing } from './branches.ts'
-import { readTag } from './commit-tag-rows.ts'
-import type { StoredCommitTags } from './commit-tags.ts'
-import { commitAt } from './commit-times.ts'
 import { unavailable } from './commits.ts'
-import { parseRevision } from './revision.ts'
+import { readTag } from './graph/commit-tag-rows.ts'
+import type { StoredCommitTags } from './graph/commit-tags.ts'
+import { commitAt } from './log/commit-times.ts'
+import { parseRevision } from './log/revision.ts'
 
 /** Candidates named in an AmbiguousCommit. */
 const MAX_CANDIDATES = 10

@@ -2,9 +2,9 @@ import type { DiffQuery, DiffSide, DiffStat, FileChange, FileLogOf, LookingBack 
 import type { CommitId, RepoName } from '../model/index.ts'
 import type { Difference } from '../trees.ts'
 import type { HistoryContext } from './context.ts'
-import { baseOfSide, diffSides } from './diff.ts'
-import { diffStat } from './diff-stat.ts'
-import { fileLog } from './file-log.ts'
+import { baseOfSide, diffSides } from './log/diff.ts'
+import { diffStat } from './log/diff-stat.ts'
+import { fileLog } from './log/file-log.ts'
 import type { Views } from './views.ts'
 
 /** Looking back, over the rows and trees of a store. */

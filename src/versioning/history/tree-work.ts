@@ -3,8 +3,8 @@ import { Corrupt, StorageFull } from '../../kernel/index.ts'
 import type { MergeConflictPath, MergeResolution } from '../merges.ts'
 import type { Path, TreeHash } from '../model/index.ts'
 import type { LeafItem, MergeOptions, MergeSlice } from '../tree/index.ts'
-import type { PlaceReply, PlaceRequest } from './place-slice.ts'
-import type { WithoutReply, WithoutRequest } from './without-slice.ts'
+import type { PlaceReply, PlaceRequest } from './files/place-slice.ts'
+import type { WithoutReply, WithoutRequest } from './files/without-slice.ts'
 
 /** What the worker is started with. */
 export interface TreeWorkerData {

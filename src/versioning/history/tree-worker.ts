@@ -15,10 +15,10 @@ import {
   type TreeSettings,
   treeCursor,
 } from '../tree/index.ts'
-import { mergeLater, mergeSlice, newestChanges } from './merge-slice.ts'
-import { placeSlice } from './place-slice.ts'
+import { placeSlice } from './files/place-slice.ts'
+import { withoutSlice } from './files/without-slice.ts'
+import { mergeLater, mergeSlice, newestChanges } from './graph/merge-slice.ts'
 import type { FoldResult, TreeReply, TreeRequest, TreeWorkerData, UnionResult } from './tree-work.ts'
-import { withoutSlice } from './without-slice.ts'
 
 /** Conflicts named in a failed job; the first few say enough. */
 const MAX_CONFLICTS = 20

@@ -23,14 +23,14 @@ import {
 } from '../model/index.ts'
 import { decodeEntry, encodeEntry } from '../tree/index.ts'
 import type { PartInfo, UploadInfo, Uploads } from '../uploads.ts'
-import type { Batches } from './batches.ts'
+import type { Batches } from './batches/batches.ts'
+import { discardRefused } from './batches/discard.ts'
+import type { Staging } from './batches/staging.ts'
 import { controlReason, missing, writableBranch } from './branches.ts'
 import type { HistoryContext } from './context.ts'
-import { discardRefused } from './discard.ts'
+import type { StoredSharing } from './files/sharing.ts'
+import { readTags, refuseScratch, type VersionTags, writeTags } from './files/tags.ts'
 import type { PartRow, UploadRow } from './schema.ts'
-import type { StoredSharing } from './sharing.ts'
-import type { Staging } from './staging.ts'
-import { readTags, refuseScratch, type VersionTags, writeTags } from './tags.ts'
 
 type CompleteInput = Parameters<Uploads['complete']>[3]
 type Completed = Awaited<ReturnType<Uploads['complete']>>

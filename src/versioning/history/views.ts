@@ -12,15 +12,15 @@ import {
 } from '../model/index.ts'
 import { type Cursor, decodeEntry, decodeLeaf, listPage, lookup, mergedCursor, treeCursor } from '../tree/index.ts'
 import type { ListQuery, ListResult } from '../trees.ts'
+import { Overlays, type View } from './batches/overlay.ts'
 import { missing } from './branches.ts'
 import { unavailable } from './commits.ts'
 import type { HistoryContext } from './context.ts'
 import { type DescribedRow, Descriptions, SHOWN_COMMIT } from './describe.ts'
 import { GroupedReads } from './grouped-reads.ts'
-import { Overlays, type View } from './overlay.ts'
 import { findScratch, ScratchCursor } from './scratch.ts'
 import { SettledViews } from './settled-views.ts'
-import { NullVersions } from './versions-null.ts'
+import { NullVersions } from './versions/null.ts'
 
 /** Finished commits whose roots are remembered: they never change, but for a purge. */
 const MAX_REMEMBERED_ROOTS = 10_000
