@@ -213,10 +213,10 @@ describe('bytes that have changed on the disk', () => {
     await assert.rejects(read(), { code: 'Corrupt' })
     const served = Buffer.concat(got)
     // Where the cuts are depends on the content.
-    const badFrom = staged.chunks.slice(0, 3).reduce((sum, { bytes }) => sum + bytes, 0)
+    const badFrom = staged.chunks.slice(0, 3).reduce((sum, { length }) => sum + length, 0)
     assert.ok(served.length <= badFrom)
     assert.deepEqual(served, body.subarray(0, served.length))
-    const after = { start: badFrom + bad.bytes, end: body.length }
+    const after = { start: badFrom + bad.length, end: body.length }
     assert.deepEqual(await readAll(content, staged, after), body.subarray(after.start))
   })
 
