@@ -1,57 +1,31 @@
 import type { Backups } from './backups.ts'
-import type { ChangeResult, DeleteResult, FileWrite } from './changes.ts'
 import type { Content } from './content/index.ts'
+import { type EngineParts, type History, wireHistory } from './engine-parts.ts'
 import {
-  Batches,
-  BranchMerges,
-  BranchMoves,
-  BranchTransactions,
-  BranchUploads,
-  type ChangeRequest,
-  controlReason,
   createRepo,
-  DerivedBranches,
   deleteBranch,
   deleteRepo,
-  discardRefused,
   ensureBranch,
-  Finisher,
   findCommit,
   flushCommits,
-  type GroupWritten,
   getBranch,
   getCommit,
   getRepo,
   type HistoryContext,
-  type Landing,
   listBranches,
   listCommits,
   moveBranch,
-  OpenCommits,
   parseRevision,
   protectBranch,
   provenanceOf,
   provenanceOfAll,
-  type RepoRoles,
   readRepos,
-  renamedBefore,
-  renameFile,
   resolveRevision,
   resolveTarget,
   restoreBranch,
-  Staging,
-  StoredBranchSettings,
-  StoredCommitTags,
-  StoredHistory,
-  StoredSharing,
-  StoredVersions,
-  Sweeper,
   setBatchRules,
   subvenanceOf,
-  VersionTags,
-  Views,
 } from './history/index.ts'
-import { type ImportPlace, StoredImports } from './imports/index.ts'
 import type { StoreMaintenance } from './maintenance/index.ts'
 import {
   type Branch,
@@ -59,14 +33,12 @@ import {
   type Commit,
   type CommitId,
   type CommitRef,
-  ConditionFailed,
   DEFAULT_BRANCH,
   type Path,
   type RepoName,
   type Target,
 } from './model/index.ts'
 import type { Retention } from './retention.ts'
-import { createTrees } from './tree/index.ts'
 import type { Trees } from './trees.ts'
 import type { Versioning } from './versioning.ts'
 
@@ -76,96 +48,50 @@ type Method<Name extends keyof Versioning> = Versioning[Name] extends (...args: 
 export class VersioningEngine implements Versioning {
   readonly content: Content
   readonly trees: Trees
-  readonly uploads: BranchUploads
-  readonly derived: DerivedBranches
-  readonly versions: StoredVersions
-  readonly tags: VersionTags
-  readonly settings: StoredBranchSettings
-  readonly sharing: StoredSharing
-  readonly transactions: BranchTransactions
-  readonly lookingBack: StoredHistory
-  readonly moves: BranchMoves
-  readonly merges: BranchMerges
-  readonly commitTags: StoredCommitTags
-  readonly roles: RepoRoles
-  readonly imports: StoredImports
+  readonly uploads: History['uploads']
+  readonly derived: History['derived']
+  readonly versions: History['versions']
+  readonly tags: History['tags']
+  readonly settings: History['settings']
+  readonly sharing: History['sharing']
+  readonly transactions: History['transactions']
+  readonly lookingBack: History['lookingBack']
+  readonly moves: History['moves']
+  readonly merges: History['merges']
+  readonly commitTags: History['commitTags']
+  readonly roles: History['roles']
+  readonly imports: History['imports']
   readonly backups: Backups
   readonly maintenance: StoreMaintenance
   readonly retention: Retention
   readonly #context: HistoryContext
-  readonly #staging: Staging
-  readonly #batches: Batches
-  readonly #finisher: Finisher
-  readonly #open: OpenCommits
-  readonly #sweeper: Sweeper
-  readonly #views: Views
+  readonly #history: History
   readonly #release: () => Promise<void>
 
-  constructor(
-    context: HistoryContext,
-    imports: ImportPlace,
-    backups: Backups,
-    retention: Retention,
-    maintenance: StoreMaintenance,
-    release: () => Promise<void>,
-  ) {
+  constructor(parts: EngineParts, release: () => Promise<void>) {
+    const { context, backups, retention, maintenance } = parts
+    const history = wireHistory(context, parts.imports)
     this.#context = context
+    this.#history = history
+    this.#release = release
     this.backups = backups
     this.maintenance = maintenance
     this.retention = retention
-    this.#release = release
-    this.content = context.content
-    this.trees = createTrees(context.nodes)
-    this.#finisher = new Finisher(context)
-    this.#batches = new Batches({
-      rules: context.batch,
-      clock: context.clock,
-      log: context.log,
-      seal: (at) => this.#open.sealIdle(at),
-    })
-    this.#open = new OpenCommits(context, this.#batches, this.#finisher)
-    const onWritten = (group: GroupWritten) => {
-      this.#batches.written(group)
-      this.#finisher.written(group)
-    }
-    this.#staging = new Staging(context, onWritten)
-    this.#views = new Views(context)
-    this.lookingBack = new StoredHistory(context, this.#views)
-    this.versions = new StoredVersions({
-      context,
-      staging: this.#staging,
-      views: this.#views,
-      onWritten,
-      onSealed: (at, branchId) => this.#open.sealed(at, branchId),
-      finished: (commit) => this.waitForCommit(commit),
-    })
-    this.roles = context.roles
-    this.tags = new VersionTags(context.db)
-    this.settings = new StoredBranchSettings(context.db)
-    this.sharing = new StoredSharing(context.db)
-    this.uploads = new BranchUploads(context, this.#staging, this.#batches, this)
-    this.derived = new DerivedBranches(context)
-    this.#sweeper = new Sweeper(context, () => this.#batches.forgetQuiet())
-    const landing: Landing = {
-      context,
-      waitForCommit: (commit) => this.waitForCommit(commit),
-      sealed: (at, branchId) => this.#open.sealed(at, branchId),
-    }
-    this.merges = new BranchMerges(landing)
-    this.moves = new BranchMoves({ landing, views: this.#views, tags: this.tags, sharing: this.sharing })
-    this.commitTags = new StoredCommitTags(context)
-    this.imports = new StoredImports({
-      ...imports,
-      context,
-      landing,
-      settle: (at) => this.#open.settle(at),
-    })
-    this.transactions = new BranchTransactions(context, {
-      settle: (at) => this.#open.settle(at),
-      waitForCommit: (commit) => this.waitForCommit(commit),
-      sealed: (at, branchId) => this.#open.sealed(at, branchId),
-      dropped: () => this.#sweeper.wake(),
-    })
+    this.content = history.content
+    this.trees = history.trees
+    this.uploads = history.uploads
+    this.derived = history.derived
+    this.versions = history.versions
+    this.tags = history.tags
+    this.settings = history.settings
+    this.sharing = history.sharing
+    this.transactions = history.transactions
+    this.lookingBack = history.lookingBack
+    this.moves = history.moves
+    this.merges = history.merges
+    this.commitTags = history.commitTags
+    this.roles = history.roles
+    this.imports = history.imports
   }
 
   /** Takes up what was open when the store was last used. */
@@ -173,10 +99,10 @@ export class VersioningEngine implements Versioning {
     await this.tags.open()
     await this.sharing.open()
     await this.imports.start()
-    await this.#open.takeUp()
-    await this.#finisher.start()
+    await this.#history.open.takeUp()
+    await this.#history.finisher.start()
     await this.maintenance.purges.start()
-    this.#sweeper.start()
+    this.#history.sweeper.start()
   }
 
   async createRepo(...[name, input = {}]: Method<'createRepo'>) {
@@ -199,8 +125,8 @@ export class VersioningEngine implements Versioning {
     await this.#context.db.write((tx) => deleteRepo(tx, name))
     this.commitTags.changed()
     this.roles.changed()
-    for (const branch of branches) this.#batches.forget({ repo: name, branch: branch.name })
-    this.#sweeper.wake()
+    for (const branch of branches) this.#history.batches.forget({ repo: name, branch: branch.name })
+    this.#history.sweeper.wake()
     this.#context.signal.notify()
   }
 
@@ -227,18 +153,20 @@ export class VersioningEngine implements Versioning {
       deleteBranch(
         tx,
         at,
-        input.force ? undefined : async () => (await this.#views.list(target, { limit: 1 })).entries.length === 0,
+        input.force
+          ? undefined
+          : async () => (await this.#history.views.list(target, { limit: 1 })).entries.length === 0,
       ),
     )
     this.roles.changed()
-    this.#batches.forget(at)
-    this.#sweeper.wake()
+    this.#history.batches.forget(at)
+    this.#history.sweeper.wake()
     this.#context.signal.notify()
   }
 
   async moveBranch(...[at, to, input = {}]: Method<'moveBranch'>): ReturnType<Versioning['moveBranch']> {
     const moved = await moveBranch(this.#context, at, to, input)
-    if (moved) this.#open.sealed(at, moved.branchId)
+    if (moved) this.#history.open.sealed(at, moved.branchId)
     const branch = await this.getBranch(at)
     return moved
       ? { kind: 'moved', branch, ...(moved.left ? { left: moved.left } : {}) }
@@ -247,7 +175,7 @@ export class VersioningEngine implements Versioning {
 
   async protectBranch(...[at, isProtected]: Method<'protectBranch'>): Promise<Branch> {
     const { branchId, sealed } = await protectBranch(this.#context, at, isProtected)
-    if (sealed) this.#open.sealed(at, branchId)
+    if (sealed) this.#history.open.sealed(at, branchId)
     return this.getBranch(at)
   }
 
@@ -256,7 +184,7 @@ export class VersioningEngine implements Versioning {
   }
 
   describe(target: Target) {
-    return this.#views.descriptions.describe(target)
+    return this.#history.views.descriptions.describe(target)
   }
 
   async resolveRevision(repo: RepoName, revision: string, options: { settle?: boolean } = {}): Promise<CommitId> {
@@ -269,131 +197,68 @@ export class VersioningEngine implements Versioning {
   }
 
   async stat(target: Target, path: Path) {
-    return (await this.#views.find(target, path)).entry
+    return (await this.#history.views.find(target, path)).entry
   }
 
   find(target: Target, path: Path) {
-    return this.#views.find(target, path)
+    return this.#history.views.find(target, path)
   }
 
   list(...[target, query]: Method<'list'>) {
-    return this.#views.list(target, query)
+    return this.#history.views.list(target, query)
   }
 
   rewriting(at: BranchAddress): void {
-    this.#batches.rewriting(at)
+    this.#history.batches.rewriting(at)
   }
 
   preparing(at: BranchAddress): void {
-    this.#batches.preparing(at)
+    this.#history.batches.preparing(at)
   }
 
   batchRules(at: BranchAddress) {
-    return this.#batches.rulesOf(at)
+    return this.#history.batches.rulesOf(at)
   }
 
   setBatchRules(...[at, rules]: Method<'setBatchRules'>): Promise<void> {
-    return setBatchRules(this.#context.db, this.#batches, at, rules)
+    return setBatchRules(this.#context.db, this.#history.batches, at, rules)
   }
 
   writing(at: BranchAddress): () => void {
-    return this.#batches.writing(at)
+    return this.#history.batches.writing(at)
   }
 
-  put(at: BranchAddress, write: FileWrite): Promise<ChangeResult> {
-    const { path, staged, etag, attributes, checksum, conditions, author } = write
-    const modifiedMs = this.#context.clock.now()
-    const entry = {
-      size: staged.size,
-      etag,
-      content: staged.content,
-      modifiedMs,
-      attributes,
-      ...(checksum ? { checksum } : {}),
-    }
-    return this.#change(at, {
-      path,
-      entry,
-      chunks: staged.chunks,
-      relies: staged.relies,
-      conditions,
-      author,
-      ...this.#beside(write),
-    }).catch((error: unknown) => discardRefused(this.content, staged, error))
+  put(...[at, write]: Method<'put'>) {
+    return this.#history.files.put(at, write)
   }
 
-  copy(...[at, path, input]: Method<'copy'>): Promise<ChangeResult> {
-    const { source, attributes, checksum, conditions, author } = input
-    const { size, etag, content, parts } = source
-    const kept = checksum ?? source.checksum
-    const entry = {
-      size,
-      etag,
-      content,
-      modifiedMs: this.#context.clock.now(),
-      attributes,
-      ...(kept ? { checksum: kept } : {}),
-      ...(parts === undefined ? {} : { parts }),
-    }
-    const relies = content.kind === 'inline' ? [] : [content.sha256]
-    return this.#change(at, {
-      path,
-      entry,
-      chunks: [],
-      relies,
-      copied: true,
-      conditions,
-      author,
-      ...this.#beside(input),
-    })
+  copy(...[at, path, input]: Method<'copy'>) {
+    return this.#history.files.copy(at, path, input)
   }
 
-  async renamed(...[at, rename]: Method<'renamed'>): Promise<boolean> {
-    return (await renamedBefore(this.#context.db, at, rename)) !== undefined
+  renamed(...[at, rename]: Method<'renamed'>) {
+    return this.#history.files.renamed(at, rename)
   }
 
-  rename(...[at, input]: Method<'rename'>): Promise<ChangeResult> {
-    return renameFile(
-      { context: this.#context, staging: this.#staging, tags: this.tags, sharing: this.sharing },
-      at,
-      input,
-    )
+  rename(...[at, input]: Method<'rename'>) {
+    return this.#history.files.rename(at, input)
   }
 
-  async delete(...[at, path, input = {}]: Method<'delete'>): Promise<DeleteResult> {
-    const { modifiedMs: _modifiedMs, ...result } = await this.#change(at, {
-      path,
-      entry: null,
-      chunks: [],
-      conditions: input.conditions,
-      author: input.author,
-    })
-    return result
+  delete(...[at, path, input]: Method<'delete'>) {
+    return this.#history.files.delete(at, path, input)
   }
 
-  async deleteMany(...[at, deletes, author]: Method<'deleteMany'>): ReturnType<Versioning['deleteMany']> {
-    for (const { path } of deletes) {
-      const refused = controlReason(path)
-      if (refused) throw refused
-    }
-    const outcomes = await this.#staging.submit(
-      at,
-      deletes.map(({ path, conditions }) => ({ path, entry: null, chunks: [], conditions, author })),
-    )
-    return outcomes.map((outcome) => {
-      if (outcome.kind === 'done') return { kind: 'deleted', result: outcome.staged }
-      if (outcome.error instanceof ConditionFailed) return { kind: 'refused', error: outcome.error }
-      throw outcome.error
-    })
+  deleteMany(...[at, deletes, author]: Method<'deleteMany'>) {
+    return this.#history.files.deleteMany(at, deletes, author)
   }
 
   async getCommit(repo: RepoName, id: CommitId) {
-    return this.#batches.describeHold(await getCommit(this.#context.db, repo, id))
+    return this.#history.batches.describeHold(await getCommit(this.#context.db, repo, id))
   }
 
   async listCommits(...[repo, query]: Method<'listCommits'>) {
     const commits = await listCommits(this.#context.db, repo, query)
-    return commits.map((commit) => this.#batches.describeHold(commit))
+    return commits.map((commit) => this.#history.batches.describeHold(commit))
   }
 
   provenance(commit: CommitId) {
@@ -409,24 +274,24 @@ export class VersioningEngine implements Versioning {
   }
 
   async startCommit(...[at, input = {}]: Method<'startCommit'>): Promise<Commit> {
-    return this.getCommit(at.repo, await this.#open.pin(at, input))
+    return this.getCommit(at.repo, await this.#history.open.pin(at, input))
   }
 
   async finishCommit(...[at, input = {}]: Method<'finishCommit'>): Promise<Commit> {
-    return this.waitForCommit(await this.#open.finish(at, input))
+    return this.waitForCommit(await this.#history.open.finish(at, input))
   }
 
   seal(...[at, input = {}]: Method<'seal'>): Promise<CommitRef | undefined> {
-    return this.#open.seal(at, input)
+    return this.#history.open.seal(at, input)
   }
 
   waitForCommit(commit: CommitId, signal?: AbortSignal): Promise<Commit> {
-    return this.#open.waitFor(commit, signal)
+    return this.#history.open.waitFor(commit, signal)
   }
 
   async restore(...[at, to, input = {}]: Method<'restore'>): Promise<Commit> {
     const { commit, branchId } = await restoreBranch(this.#context, at, to, input)
-    this.#open.sealed(at, branchId)
+    this.#history.open.sealed(at, branchId)
     return this.waitForCommit(commit)
   }
 
@@ -447,37 +312,20 @@ export class VersioningEngine implements Versioning {
   }
 
   async close(): Promise<void> {
-    this.#batches.close()
+    this.#history.batches.close()
     await this.maintenance.close()
     await this.imports.close()
-    await this.#sweeper.close()
-    await this.#staging.idle()
-    await this.#finisher.close()
+    await this.#history.sweeper.close()
+    await this.#history.staging.idle()
+    await this.#history.finisher.close()
     await this.#context.treeWork.close()
     await this.content.close()
     await this.#release()
   }
 
-  /** What stands beside the tree, and is written with the change. */
-  #beside({ tags = [], access = 'private' }: Pick<FileWrite, 'tags' | 'access'>): Pick<ChangeRequest, 'within'> {
-    if (tags.length === 0 && access === 'private') return {}
-    return {
-      within: async (tx, _branch, version) => {
-        await this.tags.write(tx, version, tags)
-        await this.sharing.write(tx, version, access)
-      },
-    }
-  }
-
-  async #change(at: BranchAddress, request: ChangeRequest) {
-    const [outcome] = await this.#staging.submit(at, [request])
-    if (outcome!.kind === 'refused') throw outcome!.error
-    return outcome!.staged
-  }
-
   /** Of the branch that the revision names, if it names one. */
   async #settle(repo: RepoName, revision: string): Promise<void> {
     const target = await this.resolve(repo, parseRevision(revision).base)
-    if (target.kind === 'branch') await this.#open.settle(target)
+    if (target.kind === 'branch') await this.#history.open.settle(target)
   }
 }

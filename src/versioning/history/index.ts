@@ -1,14 +1,12 @@
 export { setBatchRules } from './batches/batch-store.ts'
 export { Batches } from './batches/batches.ts'
-export { discardRefused } from './batches/discard.ts'
 export { Finisher } from './batches/finisher.ts'
 export { OpenCommits } from './batches/open-commits.ts'
 export { stagedChange } from './batches/overlay.ts'
-export { type ChangeOutcome, type ChangeRequest, type GroupWritten, Staging } from './batches/staging.ts'
+export { type ChangeOutcome, type GroupWritten, Staging } from './batches/staging.ts'
 export { Sweeper } from './batches/sweeper.ts'
 export { StoredBranchSettings } from './branch-settings.ts'
 export {
-  controlReason,
   createRepo,
   ensureBranch,
   getBranch,
@@ -20,8 +18,8 @@ export { getCommit, provenanceOf, provenanceOfAll, subvenanceOf } from './commit
 export type { HistoryContext } from './context.ts'
 export { DerivedBranches } from './derived.ts'
 export { ChangeSignal } from './events.ts'
+export { BranchFiles } from './files/branch-files.ts'
 export { BranchMoves } from './files/move-files.ts'
-export { renamedBefore, renameFile } from './files/rename.ts'
 export { StoredSharing } from './files/sharing.ts'
 export { VersionTags } from './files/tags.ts'
 export { flushCommits } from './flush.ts'

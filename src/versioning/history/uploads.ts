@@ -1,5 +1,5 @@
-import { createHash, randomBytes } from 'node:crypto'
-import { MAX_LIST_KEYS, MAX_PARTS, MIN_PART_BYTES, type Transaction } from '../../kernel/index.ts'
+import { randomBytes } from 'node:crypto'
+import { MAX_LIST_KEYS, MAX_PARTS, type Transaction } from '../../kernel/index.ts'
 import type { ChangeResult, WriteConditions } from '../changes.ts'
 import type { StagedContent } from '../content-store.ts'
 import {
@@ -9,13 +9,10 @@ import {
   type CannedAccess,
   type Checksum,
   type CommitId,
-  ContentGone,
   type Entry,
   InvalidPart,
-  InvalidPartOrder,
   isVersion,
   NO_VERSION,
-  PartTooSmall,
   type Path,
   scratchArea,
   UploadNotFound,
@@ -31,6 +28,7 @@ import type { HistoryContext } from './context.ts'
 import type { StoredSharing } from './files/sharing.ts'
 import { readTags, refuseScratch, type VersionTags, writeTags } from './files/tags.ts'
 import type { PartRow, UploadRow } from './schema.ts'
+import { md5OfMd5s, namedParts, partOf, refuseReplaced } from './upload-parts.ts'
 
 type CompleteInput = Parameters<Uploads['complete']>[3]
 type Completed = Awaited<ReturnType<Uploads['complete']>>
@@ -186,7 +184,7 @@ export class BranchUploads implements Uploads {
     const row = await this.#row(at, path, id)
     const named = JSON.stringify(input.parts)
     if (row.state === 'completed') return repeated(row, named)
-    const parts = await this.#namedParts(id, input.parts)
+    const parts = await namedParts(this.#context.db, id, input.parts)
     const staged = await this.#context.content.manifestOfParts(
       parts.map((part) => {
         const { content, checksum } = decodeEntry(part.entry)
@@ -297,36 +295,6 @@ export class BranchUploads implements Uploads {
     return change
   }
 
-  async #namedParts(id: string, named: CompleteInput['parts']): Promise<readonly PartRow[]> {
-    if (named.length === 0) throw new InvalidPart('a Complete must name at least one part')
-    const rows = await this.#context.db.all<PartRow>('SELECT * FROM parts WHERE upload_id = ? ORDER BY number', [id])
-    const byNumber = new Map(rows.map((row) => [row.number, row]))
-    let previous = 0
-    const parts: PartRow[] = []
-    for (const [index, { number, etag }] of named.entries()) {
-      if (number <= previous)
-        throw new InvalidPartOrder('the parts must be named in ascending order, each once', { number })
-      previous = number
-      const row = byNumber.get(number)
-      if (!row || row.md5 !== etag) {
-        throw new InvalidPart(`part ${number} was not uploaded, or its ETag is another`, { number, etag })
-      }
-      if (index < named.length - 1 && row.size < MIN_PART_BYTES) {
-        throw new PartTooSmall(
-          `part ${number} has ${row.size} bytes; every part but the last needs ${MIN_PART_BYTES}`,
-          {
-            number,
-            etag,
-            size: row.size,
-            minimum: MIN_PART_BYTES,
-          },
-        )
-      }
-      parts.push(row)
-    }
-    return parts
-  }
-
   async #row(at: BranchAddress, path: Path, id: string, state?: 'open'): Promise<FoundUpload> {
     const row = await this.#context.db.get<FoundUpload>(
       `SELECT u.*, b.versioned_from IS NULL AS unversioned FROM uploads AS u JOIN branches AS b ON b.id = u.branch_id
@@ -351,19 +319,6 @@ export class BranchUploads implements Uploads {
   }
 }
 
-/** The list of parts was made of these rows. If one was uploaded again since, what it held may be collected. Throws ContentGone. */
-async function refuseReplaced(tx: Transaction, id: string, parts: readonly PartRow[]): Promise<void> {
-  const same = await tx.get<{ count: number }>(
-    `SELECT count(*) AS count FROM json_each(?) AS named
-     CROSS JOIN parts AS p ON p.upload_id = ? AND p.number = named.value ->> 0 AND p.entry = unhex(named.value ->> 1)`,
-    [JSON.stringify(parts.map(({ number, entry }) => [number, entry.toString('hex')])), id],
-  )
-  if (same!.count === parts.length) return
-  throw new ContentGone('a part was uploaded again while the upload was completed: complete it once more', {
-    upload: id,
-  })
-}
-
 /** Throws InvalidInput for what a scratch file can't have. */
 function refuseBesideScratch({ tags = [], access = 'private' }: Partial<Pick<ChangeInput, 'tags' | 'access'>>): void {
   if (tags.length > 0) refuseScratch(NO_VERSION, 'tags')
@@ -372,12 +327,6 @@ function refuseBesideScratch({ tags = [], access = 'private' }: Partial<Pick<Cha
 
 function notFound(id: string): UploadNotFound {
   return new UploadNotFound(`there is no upload ${id}: it was completed, aborted or never begun`, { upload: id })
-}
-
-function md5OfMd5s(parts: readonly PartRow[]): string {
-  const hash = createHash('md5')
-  for (const part of parts) hash.update(part.md5, 'hex')
-  return hash.digest('hex')
 }
 
 /** A Complete asked again, by a client that did not hear the first answer. */
@@ -415,16 +364,5 @@ function uploadOf(row: UploadRow): UploadInfo {
     ...(row.initiator ? { initiator: row.initiator } : {}),
     ...(row.tags ? { tags: readTags(row.tags) } : {}),
     ...(row.access ? { access: row.access as CannedAccess } : {}),
-  }
-}
-
-function partOf(row: PartRow): PartInfo {
-  const { checksum } = decodeEntry(row.entry)
-  return {
-    number: row.number,
-    size: row.size,
-    md5: row.md5,
-    modifiedMs: row.modified_ms,
-    ...(checksum ? { checksum } : {}),
   }
 }
