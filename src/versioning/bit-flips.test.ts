@@ -20,12 +20,13 @@ import {
 } from './testing/flips.ts'
 
 /**
- * Random bits, by where they are turned over; `FAULTS=full` makes it ten thousand. Those of a page of the metadata or of a record of a
- * pack are told one by one whatever else is damaged, and are turned over many at a time; all others each in a store of its own.
+ * Random bits, by where they are turned over; `FAULTS=full` makes it ten thousand in pages of the metadata, in packs and in the log.
+ * Those of a page of the metadata or of a record of a pack are told one by one whatever else is damaged, and are turned over many at a
+ * time; all others each in a store of its own.
  */
 const sizes =
   process.env['FAULTS'] === 'full'
-    ? { pages: 5000, records: 4000, nodes: 600, log: 340, anywhere: 60 }
+    ? { pages: 5000, records: 4660, nodes: 600, log: 340, anywhere: 60 }
     : { pages: 150, records: 120, nodes: 8, log: 12, anywhere: 4 }
 const seed = Number(process.env['FAULTS_SEED'] ?? Date.now() % 1_000_000)
 
