@@ -42,6 +42,12 @@ export class Client {
     return response.headers.get('content-type')?.startsWith('application/json') ? JSON.parse(answer) : answer
   }
 
+  /** Bytes to the API; what it tells of its work, when that is done. */
+  async upload(path: string, body: Buffer): Promise<string> {
+    const headers = { 'content-type': 'application/octet-stream' }
+    return (await this.#send('POST', this.#apiUrl + path, body, headers)).text()
+  }
+
   async #send(method: string, url: string, body: string | Buffer | undefined, given: Record<string, string>) {
     const { host: _host, ...headers } = signRequest({
       method,

@@ -44,6 +44,21 @@ export interface SecondFacts {
   readonly user: { readonly name: string; readonly accessKeyId: string; readonly secretAccessKey: string }
 }
 
+/** What was told to the client that filled the store of the third release. */
+export interface ThirdFacts {
+  /** Of `images@master`: `second` holds what follows from large files, `before` is the first parent of `merged`. */
+  readonly commits: {
+    readonly first: string
+    readonly second: string
+    readonly before: string
+    readonly merged: string
+    readonly mistake: string
+    readonly reverted: string
+  }
+  /** The id of the newest version of `a.txt`. */
+  readonly version: string
+}
+
 /** A data folder, as it is kept. */
 export interface KeptFiles<Facts> {
   readonly facts: Facts

@@ -7,9 +7,12 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { gzipSync } from 'node:zlib'
 import { Client } from './client.ts'
 import { fillSecond } from './fill-second.ts'
+import { fillThird } from './fill-third.ts'
 import { type KeptFacts, type KeptFiles, keptKey, MIB, textOfPart } from './kept-store.ts'
 
-const fillers = { 'version-1': fill, 'version-2': fillSecond } as const
+const fillers = { 'version-1': fill, 'version-2': fillSecond, 'version-3': fillThird } as const
+
+const isKept = (name: string | undefined): name is keyof typeof fillers => name !== undefined && name in fillers
 
 /**
  * Makes a store with the code of a release, and keeps it for the tests: `node test/upgrade/make-store.ts <checkout> <name>`. The server is
@@ -17,8 +20,8 @@ const fillers = { 'version-1': fill, 'version-2': fillSecond } as const
  */
 async function main(): Promise<void> {
   const [checkout, name] = process.argv.slice(2)
-  if (!checkout || !(name === 'version-1' || name === 'version-2')) {
-    throw new Error('usage: node test/upgrade/make-store.ts <checkout> version-1|version-2')
+  if (!checkout || !isKept(name)) {
+    throw new Error(`usage: node test/upgrade/make-store.ts <checkout> ${Object.keys(fillers).join('|')}`)
   }
   const keptKeys = name === 'version-1' ? /^$/ : /^secrets\.key$/
   const folder = await mkdtemp(join(tmpdir(), 'sluice-keep-'))
