@@ -42,4 +42,5 @@ VOLUME /data
 EXPOSE 30600 30601
 HEALTHCHECK --interval=10s --timeout=5s --start-period=30s --retries=3 \
   CMD ["node", "-e", "fetch(`http://127.0.0.1:${process.env.SLUICE_API_PORT || 30601}/healthz`).then((r) => process.exit(r.ok ? 0 : 1), () => process.exit(1))"]
-ENTRYPOINT ["tini", "--", "node", "dist/main.js"]
+# Young objects in two halves of 16 MiB: on a large machine V8 would let each thread have up to 128 MiB of them.
+ENTRYPOINT ["tini", "--", "node", "--max-semi-space-size=16", "dist/main.js"]

@@ -13,6 +13,8 @@ export const repository = dirname(dirname(fileURLToPath(import.meta.url)))
 const START_TIMEOUT_MS = 60_000
 /** Longer than the server's own limit for closing. */
 const STOP_TIMEOUT_MS = 30_000
+/** Of Node; the same that package.json and the Dockerfile have. */
+const START_FLAGS = ['--max-semi-space-size=16']
 /** Of its log, for the message of a failure. */
 const KEPT_OUTPUT_CHARACTERS = 64 * 1024
 
@@ -61,7 +63,8 @@ export const testCredentials = (): Credentials => ({
 /** Resolves when the server answers on both ports; rejects with the end of its log if it ends before. */
 export async function startServer(options: ServerOptions): Promise<Server> {
   const credentials = options.credentials ?? testCredentials()
-  const child = spawn(process.execPath, [join(repository, options.entry ?? 'src/main.ts')], {
+  // As `npm start` and the image start it.
+  const child = spawn(process.execPath, [...START_FLAGS, join(repository, options.entry ?? 'src/main.ts')], {
     cwd: repository,
     env: {
       ...withoutSettings(process.env),

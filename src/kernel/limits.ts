@@ -57,5 +57,7 @@ export const MAX_ROTATION_GRACE_MS = 7 * 86_400_000
 export const MAX_TRANSACTIONS = 100
 /** The body of a PUT of `.sluice/commit`. */
 export const MAX_MESSAGE_BYTES = 4 * KIB
+/** A database of tree nodes of 50 GB is written anew within it, at the end of a purge: threads that make trees wait so long for it. */
+export const SCRUB_PATIENCE_MS = 10 * 60_000
 /** Bytes per second: with less, a file would seem to stand still, and its connection with it. */
 export const MIN_EGRESS_BANDWIDTH = KIB

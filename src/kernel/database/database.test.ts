@@ -55,6 +55,19 @@ describe('the SQLite database', () => {
     assert.equal(await db.get('SELECT 1 FROM thing WHERE id = 2'), undefined)
   })
 
+  it('shares the memory it is given among its connections, most of it for who writes', async () => {
+    const kib = (rows: readonly { cache_size: number }[]) => -(rows[0]?.cache_size ?? 0)
+    const look = async (of: Database) => [
+      await of.write(async (tx) => kib(await tx.all('PRAGMA cache_size'))),
+      kib(await of.all('PRAGMA cache_size')),
+      await of.snapshot(async (queries) => kib(await queries.all('PRAGMA cache_size'))),
+    ]
+    assert.deepEqual(await look(db), [32_768, 16_384, 8_192])
+    const small = await openSqlite({ file: join(folder, 'small.sqlite'), log: silentLog, cacheBytes: 11 * 1_048_576 })
+    assert.deepEqual(await look(small), [4_096, 2_048, 1_024])
+    await small.close()
+  })
+
   it('runs one write transaction at a time, each seeing the one before', async () => {
     await db.write((tx) => tx.run('INSERT INTO thing (id, name) VALUES (10, ?)', ['0']))
     await Promise.all(

@@ -40,6 +40,12 @@ export interface PageReport {
   readonly wal?: WalDamage
 }
 
+/** Sums of pages as they were at one moment, and how many pages the database had then. */
+export interface TakenSums {
+  readonly pages: ReadonlyMap<number, PageSum>
+  readonly pageCount: number
+}
+
 export function sumsFileOf(file: string): string {
   return `${file}-sums`
 }
@@ -63,7 +69,6 @@ export class PageGuard {
   /** Pages whose newest version is in the log, with their sums once they are known. */
   readonly #inLog = new Set<number>()
   #fresh = new Map<number, PageSum>()
-  #freshCount = 0
   /** A guess from above of the frames that were not counted yet. */
   #guess = 0
   #reading: Promise<void> = Promise.resolve()
@@ -171,18 +176,37 @@ export class PageGuard {
   }
 
   /**
+   * The sums of what the log holds, to be handed to `keep`. Nobody may write while it is called: what was read of a transaction whose flush
+   * did not end might be gone after a crash, and its sums must not be there then.
+   */
+  async take(): Promise<TakenSums> {
+    await this.#readLog()
+    const taken = { pages: this.#fresh, pageCount: this.#sums.pageCount }
+    this.#fresh = new Map()
+    return taken
+  }
+
+  /**
+   * Makes them durable: the pages may be written back then, in the state in which they were taken, while others write. The log must not begin
+   * anew before that. Throws what the system throws; then they are taken again the next time.
+   */
+  async keep({ pages, pageCount }: TakenSums): Promise<void> {
+    if (pages.size === 0) return
+    try {
+      await this.#append(pages, false, pageCount)
+    } catch (error) {
+      for (const [page, sum] of pages) if (!this.#fresh.has(page)) this.#fresh.set(page, sum)
+      throw error
+    }
+    for (const [page, sum] of pages) this.#sums.set(page, sum)
+  }
+
+  /**
    * Writes the log back: the sums first, then what `writeBack` does. Nobody may write meanwhile, in any process. Throws what the
    * system throws; then nothing was written back.
    */
   async checkpoint(writeBack: () => Promise<void>): Promise<void> {
-    await this.#readLog()
-    if (this.#freshCount > 0) {
-      const fresh = this.#fresh
-      await this.#append(fresh, false)
-      this.#fresh = new Map()
-      this.#freshCount = 0
-      for (const [page, sum] of fresh) this.#sums.set(page, sum)
-    }
+    await this.keep(await this.take())
     await writeBack()
     if (!this.#logged || !isEmpty(`${this.#file}-wal`)) return
     // It was cut off, and an empty log must not be taken for one that somebody else has written back.
@@ -224,7 +248,6 @@ export class PageGuard {
         (page, data) => {
           this.#inLog.add(page)
           this.#fresh.set(page, sumOfPage(data))
-          this.#freshCount++
         },
         () => this.#inLog.clear(),
         () => nextTurn(),
@@ -276,10 +299,10 @@ export class PageGuard {
     }
   }
 
-  #append(pages: ReadonlyMap<number, PageSum>, closed: boolean): Promise<void> {
+  #append(pages: ReadonlyMap<number, PageSum>, closed: boolean, pageCount = this.#sums.pageCount): Promise<void> {
     return this.#alone(async () => {
       const record = await encodeSums(pages, {
-        pageCount: this.#sums.pageCount,
+        pageCount,
         closed,
         logged: this.#logged && !closed,
       })

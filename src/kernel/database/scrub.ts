@@ -1,4 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises'
+import { SCRUB_PATIENCE_MS } from '../limits.ts'
 import { Connection } from './connection.ts'
 
 /** Somebody who reads one state of the database for long keeps its log from being emptied: asked again this often. */
@@ -22,7 +23,9 @@ export async function scrubDatabase({ file, onFatal, alone, checkpoint }: ScrubP
   // Of its own: what it is written to in between goes to a file, and not to memory.
   const connection = await Connection.open({ file, onFatal })
   try {
-    await connection.exec('PRAGMA wal_autocheckpoint=0; PRAGMA synchronous=FULL; PRAGMA cache_size=-16384')
+    await connection.exec(
+      `PRAGMA wal_autocheckpoint=0; PRAGMA synchronous=FULL; PRAGMA cache_size=-16384; PRAGMA busy_timeout=${SCRUB_PATIENCE_MS}`,
+    )
     await alone(() => connection.exec('VACUUM'))
     await connection.exec('PRAGMA busy_timeout=200')
     for (let tries = 0; tries < MAX_TRIES; tries++) {

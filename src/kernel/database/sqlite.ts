@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs'
 import type { Kysely } from 'kysely'
 import { errnoOf, errorMessage, StorageFull, StoreLocked } from '../errors.ts'
-import { MIB } from '../limits.ts'
+import { KIB, MIB } from '../limits.ts'
 import type { Log } from '../log.ts'
 import { Connection } from './connection.ts'
 import { kyselyOver } from './dialect.ts'
@@ -11,6 +11,9 @@ import { scrubDatabase } from './scrub.ts'
 
 /** Readers beside the writer. Two cores serve requests; more connections only hold more page cache. */
 const READERS = 3
+
+/** Pages kept by the connections of one database together: enough for the indexes that a busy store's metadata are written through. */
+const DEFAULT_CACHE_BYTES = 88 * MIB
 
 /** A log that a long reader or a large transaction made longer is cut to this once it has been written back. */
 const MAX_IDLE_LOG_BYTES = 64 * MIB
@@ -27,6 +30,13 @@ export interface SqliteOptions {
    * database so; others of the same process may have it open as well. `tolerant`: not refused for its pages, so that they can be looked at.
    */
   readonly guarded?: boolean | 'tolerant'
+  /** What its connections keep of its pages in memory, all together; 88 MiB if left out. What does not fit is read from the system's cache. */
+  readonly cacheBytes?: number
+  /**
+   * How long a transaction waits for a writer of another thread, in ms; 10 s if left out. Longer where the file may be written anew
+   * (`scrub`), which takes as long as it is large.
+   */
+  readonly patienceMs?: number
 }
 
 /**
@@ -43,21 +53,25 @@ export async function openSqlite(options: SqliteOptions): Promise<Database> {
   }
 }
 
-async function openConnections({ file, log, onFatal }: SqliteOptions, guard: PageGuard | undefined): Promise<Database> {
+async function openConnections(options: SqliteOptions, guard: PageGuard | undefined): Promise<Database> {
+  const { file, log, onFatal, cacheBytes = DEFAULT_CACHE_BYTES } = options
+  // In KiB, and negative, as SQLite takes it: four parts for who writes, two for each reader, one for snapshots.
+  const cached = (parts: number) => -Math.ceil((cacheBytes * parts) / (5 + 2 * READERS) / KIB)
   // Pages that have sums are written back by who keeps the sums, and by nobody else.
   const autocheckpoint = guard || existsSync(sumsFileOf(file)) ? 0 : 4000
   const writer = await Connection.open({ file, onFatal })
   await writer.exec(
-    `PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON; PRAGMA cache_size=-32768; PRAGMA temp_store=MEMORY; PRAGMA wal_autocheckpoint=${autocheckpoint}; PRAGMA journal_size_limit=${MAX_IDLE_LOG_BYTES}`,
+    `PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON; PRAGMA cache_size=${cached(4)}; PRAGMA temp_store=MEMORY; PRAGMA wal_autocheckpoint=${autocheckpoint}; PRAGMA journal_size_limit=${MAX_IDLE_LOG_BYTES}`,
   )
+  if (options.patienceMs !== undefined) await writer.exec(`PRAGMA busy_timeout=${options.patienceMs}`)
   const readers: Connection[] = []
   for (let i = 0; i < READERS; i++) {
     const reader = await Connection.open({ file, onFatal })
-    await reader.exec('PRAGMA query_only=ON; PRAGMA cache_size=-16384; PRAGMA temp_store=MEMORY')
+    await reader.exec(`PRAGMA query_only=ON; PRAGMA cache_size=${cached(2)}; PRAGMA temp_store=MEMORY`)
     readers.push(reader)
   }
   const snapshots = await Connection.open({ file, onFatal })
-  await snapshots.exec('PRAGMA query_only=ON; PRAGMA cache_size=-8192; PRAGMA temp_store=MEMORY')
+  await snapshots.exec(`PRAGMA query_only=ON; PRAGMA cache_size=${cached(1)}; PRAGMA temp_store=MEMORY`)
   if (!guard) return new SqliteDatabase({ file, writer, readers, snapshots, log, onFatal })
   if (guard.unknown) {
     await writer.exec('PRAGMA wal_checkpoint(TRUNCATE)')
@@ -65,7 +79,9 @@ async function openConnections({ file, log, onFatal }: SqliteOptions, guard: Pag
   }
   const checkpoints = await Connection.open({ file, onFatal })
   await checkpoints.exec('PRAGMA wal_autocheckpoint=0; PRAGMA synchronous=FULL; PRAGMA cache_size=-256')
-  return new SqliteDatabase({ file, writer, readers, snapshots, log, onFatal, guarded: { guard, checkpoints } })
+  const pin = await Connection.open({ file, onFatal })
+  await pin.exec('PRAGMA query_only=ON; PRAGMA cache_size=-256')
+  return new SqliteDatabase({ file, writer, readers, snapshots, log, onFatal, guarded: { guard, checkpoints, pin } })
 }
 
 interface Parts {
@@ -75,7 +91,8 @@ interface Parts {
   readonly snapshots: Connection
   readonly log: Log
   readonly onFatal: ((error: Error) => void) | undefined
-  readonly guarded?: { readonly guard: PageGuard; readonly checkpoints: Connection }
+  /** `pin`: what it reads keeps a checkpoint from going further, and the log from beginning anew. */
+  readonly guarded?: { readonly guard: PageGuard; readonly checkpoints: Connection; readonly pin: Connection }
 }
 
 class SqliteDatabase implements Database {
@@ -86,6 +103,8 @@ class SqliteDatabase implements Database {
   readonly #snapshots: Connection
   readonly #writeLane = new Lane()
   readonly #snapshotLane = new Lane()
+  /** Entered before the writer's, never after it. */
+  readonly #checkpointLane = new Lane()
   readonly #readSide: Queries
   readonly #writeSide: Queries
   readonly #snapshotSide: Queries
@@ -173,7 +192,7 @@ class SqliteDatabase implements Database {
     await this.#writeLane.enter(async () => {})
     await this.#snapshotLane.enter(async () => {})
     this.#closing = true
-    const { guard, checkpoints } = this.#guarded ?? {}
+    const { guard, checkpoints, pin } = this.#guarded ?? {}
     let keeper: Connection | undefined
     try {
       if (guard) await this.#writeBack()
@@ -189,6 +208,7 @@ class SqliteDatabase implements Database {
     for (const reader of this.#readers) await reader.close()
     await this.#snapshots.close()
     await checkpoints?.close()
+    await pin?.close()
     await this.#writer.close()
     await keeper?.close()
     await guard?.close()
@@ -204,7 +224,7 @@ class SqliteDatabase implements Database {
       file: this.#file,
       onFatal: this.#onFatal,
       // Not in a transaction of the writer, which would keep others from it. A guarded database has no writer but this one.
-      alone: (work) => this.#writeLane.enter(work),
+      alone: (work) => this.#checkpointLane.enter(() => this.#writeLane.enter(work)),
       checkpoint: async (writeBack) => {
         if (!guard) return writeBack()
         // Reads what is new in the log in small steps first.
@@ -223,7 +243,6 @@ class SqliteDatabase implements Database {
         this.#checkpointDue = true
         try {
           await this.#writeBack()
-          await this.#guarded?.guard.compact()
         } finally {
           this.#checkpointDue = false
         }
@@ -236,14 +255,41 @@ class SqliteDatabase implements Database {
       })
   }
 
-  /** Writes the log back into the database, the sums of its pages first. */
+  /**
+   * Writes the log back into the database, the sums of its pages first. What it holds at one moment is written back while others write; what
+   * came meanwhile, which is little, while nobody does: the log begins anew only when all of it is.
+   */
   #writeBack(): Promise<void> {
-    return this.#frozen(async () => {
+    return this.#checkpointLane.enter(async () => {
       const { guard, checkpoints } = this.#guarded!
-      await guard.checkpoint(async () => {
+      const writeBack = async () => {
         await checkpoints.all('PRAGMA wal_checkpoint(PASSIVE)')
-      })
+      }
+      await this.#pinned(
+        () => guard.take(),
+        async (taken) => {
+          await guard.keep(taken)
+          await writeBack()
+        },
+      )
+      await this.#frozen(() => guard.checkpoint(writeBack))
+      await guard.compact()
     })
+  }
+
+  /** `work` finds the database in the state in which `look` looked at it, as far as checkpoints are concerned. */
+  async #pinned<Seen>(look: () => Promise<Seen>, work: (seen: Seen) => Promise<void>): Promise<void> {
+    const { pin } = this.#guarded!
+    await pin.run('BEGIN')
+    try {
+      const seen = await this.#frozen(async () => {
+        await pin.all('SELECT count(*) FROM sqlite_master')
+        return look()
+      })
+      await work(seen)
+    } finally {
+      await pin.run('COMMIT')
+    }
   }
 
   /** While nobody writes, in this thread or another. */

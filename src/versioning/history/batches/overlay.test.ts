@@ -44,4 +44,37 @@ describe('the changes above a tree', () => {
     assert.equal(await keys(overlays, view(9, 12)), 'stale')
     assert.deepEqual(await keys(overlays, view(10, 13)), ['key1', 'key2'])
   })
+
+  it('of branches that were listed longest ago are let go when all of them come to too many', async () => {
+    const overlays = new Overlays()
+    const many = 30_000
+    await store.db.write((tx) =>
+      tx.run(
+        `WITH RECURSIVE b (id) AS (SELECT 101 UNION ALL SELECT id + 1 FROM b WHERE id < 105),
+           n (seq) AS (SELECT 1 UNION ALL SELECT seq + 1 FROM n WHERE seq < ${many})
+         INSERT INTO changes (branch_id, seq, commit_id, path, at_ms, entry, conditional)
+         SELECT b.id, n.seq, '0123456789abcdef0123456789abcdef', 'key' || n.seq, 0, NULL, 0 FROM b CROSS JOIN n`,
+      ),
+    )
+    for (let branchId = 101; branchId <= 105; branchId++) {
+      assert.equal((await keys(overlays, { branchId, root: '', foldedSeq: 0, lastSeq: many })).length, many)
+    }
+    assert.equal(overlays.size, 3 * many)
+    assert.equal((await keys(overlays, { branchId: 101, root: '', foldedSeq: 0, lastSeq: many })).length, many)
+  })
+
+  it('of one branch are kept however many they are: what is new is all that is read for the next listing', async () => {
+    const overlays = new Overlays()
+    const many = 120_000
+    await store.db.write((tx) =>
+      tx.run(
+        `WITH RECURSIVE n (seq) AS (SELECT 1 UNION ALL SELECT seq + 1 FROM n WHERE seq < ${many})
+         INSERT INTO changes (branch_id, seq, commit_id, path, at_ms, entry, conditional)
+         SELECT 110, seq, '0123456789abcdef0123456789abcdef', 'key' || seq, 0, NULL, 0 FROM n`,
+      ),
+    )
+    assert.equal((await keys(overlays, view(9, 12))).length, 3)
+    assert.equal((await keys(overlays, { branchId: 110, root: '', foldedSeq: 0, lastSeq: many })).length, many)
+    assert.equal(overlays.size, many)
+  })
 })

@@ -7,6 +7,8 @@ export type { StagedRow }
 
 /** Branches whose staging area is kept sorted in memory. */
 const MAX_BRANCHES = 64
+/** Changes of all of them together, of some 600 bytes each; one branch alone may have more, which is folded along the way. */
+const MAX_KEPT_CHANGES = 100_000
 
 /** The live view of a branch, read in one statement: the tree plus the changes above `foldedSeq`. */
 export interface View {
@@ -28,7 +30,15 @@ interface Overlay {
  * that is older than what is kept is `stale`, and the caller reads its view again.
  */
 export class Overlays {
+  /** Those that were listed last come last. */
   readonly #kept = new Map<number, Overlay>()
+
+  /** Changes kept at the moment. */
+  get size(): number {
+    let size = 0
+    for (const { runs } of this.#kept.values()) size += changesIn(runs)
+    return size
+  }
 
   async open(queries: Queries, view: View): Promise<{ kind: 'ready'; cursor: OverlayCursor } | { kind: 'stale' }> {
     if (view.foldedSeq === view.lastSeq) {
@@ -60,8 +70,16 @@ export class Overlays {
     this.#kept.delete(branchId)
     if (this.#kept.size >= MAX_BRANCHES) this.#kept.delete(this.#kept.keys().next().value!)
     this.#kept.set(branchId, overlay)
+    let size = this.#kept.size > 1 ? this.size : 0
+    for (const [oldest, { runs }] of this.#kept) {
+      if (size <= MAX_KEPT_CHANGES || oldest === branchId) break
+      this.#kept.delete(oldest)
+      size -= changesIn(runs)
+    }
   }
 }
+
+const changesIn = (runs: Runs): number => runs.reduce((sum, { keys }) => sum + keys.length, 0)
 
 /** A change row as the tree takes it. */
 export function stagedChange(key: Buffer, row: Omit<StagedRow, 'path'>): TreeChange {
