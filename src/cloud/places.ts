@@ -1,4 +1,4 @@
-import { access, realpath } from 'node:fs/promises'
+import { realpath, stat } from 'node:fs/promises'
 import { basename, dirname, isAbsolute, join, relative, resolve, sep } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { type Clock, errnoOf, InvalidInput } from '../kernel/index.ts'
@@ -43,7 +43,7 @@ export function createPlaces(parts: PlacesParts): Places {
       if (secret !== undefined) throw new InvalidInput(`${where} is a folder: it needs no secret`)
       if (parts.dataFolder !== undefined) await refuseInside(folder, parts.dataFolder)
       if (!make) await checkThere(folder)
-      return openFileStore(folder, { clock: parts.clock })
+      return openFileStore(folder, { clock: parts.clock, make })
     },
   }
 }
@@ -68,11 +68,10 @@ function folderOf(where: string): string | undefined {
 
 /** A name that was mistyped must not become a folder. */
 async function checkThere(folder: string): Promise<void> {
-  try {
-    await access(folder)
-  } catch (error) {
+  const info = await stat(folder).catch((error: unknown) => {
     throw new InvalidInput(`there is no folder ${folder}`, {}, error)
-  }
+  })
+  if (!info.isDirectory()) throw new InvalidInput(`${folder} is no folder`)
 }
 
 async function refuseInside(folder: string, dataFolder: string): Promise<void> {

@@ -7,6 +7,7 @@ import {
   type Config,
   type Database,
   type Log,
+  MIB,
   migrate,
   openSqlite,
   randomHexId,
@@ -16,6 +17,7 @@ import { VersioningEngine } from './engine.ts'
 import { ChangeSignal, Forgetting, Leases, RemovalGate, RepoRoles, startTreeWork } from './history/index.ts'
 import { storeIdentity } from './identity.ts'
 import {
+  endLetGo,
   type ReferenceSource,
   SNAPSHOT_FOLDER,
   StoreBackups,
@@ -27,6 +29,8 @@ import { endNodeSweep, nodeMigrations, openNodeStore } from './tree/index.ts'
 import type { Versioning } from './versioning.ts'
 
 const UNREACHABLE_MS = 14 * 86_400_000
+/** Nodes that were read have a cache of their own: this is for the index over their hashes. */
+const NODES_CACHE_BYTES = 33 * MIB
 
 /** What a store is opened on. */
 export interface VersioningOptions {
@@ -64,9 +68,10 @@ export async function openVersioning(options: VersioningOptions): Promise<Versio
   await rm(join(dataFolder, SNAPSHOT_FOLDER), { recursive: true, force: true })
   const salt = await storeSalt(db)
   const nodesFile = join(dataFolder, 'nodes.sqlite')
-  const nodesDb = await openSqlite({ file: nodesFile, log, onFatal })
+  const nodesDb = await openSqlite({ file: nodesFile, log, onFatal, cacheBytes: NODES_CACHE_BYTES })
   await migrate(nodesDb, [nodeMigrations])
   await endNodeSweep(nodesDb)
+  await endLetGo(db)
   const content = await openContent({
     folder: join(dataFolder, 'packs'),
     db,
@@ -99,7 +104,7 @@ export async function openVersioning(options: VersioningOptions): Promise<Versio
         newCommitId: () => randomHexId() as CommitId,
       },
       imports: { nodesFile, salt, folder: join(dataFolder, 'imports'), onFatal },
-      backups: new StoreBackups({ db, dataFolder, databaseFile, nodesFile, store, gate, clock }),
+      backups: new StoreBackups({ db, dataFolder, databaseFile, nodesFile, store, gate, clock, log }),
       retention: new StoredRetention({
         db,
         clock,

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { mkdtemp, readdir, rm, truncate, writeFile } from 'node:fs/promises'
+import { mkdir, mkdtemp, readdir, rm, truncate, utimes, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join, resolve, sep } from 'node:path'
 import { buffer } from 'node:stream/consumers'
@@ -7,7 +7,8 @@ import { after, describe, it } from 'node:test'
 import fc from 'fast-check'
 import { Corrupt, systemClock } from '../../kernel/index.ts'
 import { md5Hex, multipartEtag } from '../body.ts'
-import { StoreRejected } from '../object-store.ts'
+import { ObjectNotFound, StoreRejected } from '../object-store.ts'
+import { createPlaces } from '../places.ts'
 import { objectStoreContract } from '../testing/contract.ts'
 import { openFileStore } from './file-store.ts'
 import { decodeName, keyToPath } from './keys.ts'
@@ -24,6 +25,40 @@ describe('the file driver', () => {
     for (const key of ['a/b/c/d', 'a/b', '../up', '/', '//']) await store.put(key, Buffer.from('x'), 1)
     await store.delete(['a/b/c/d', 'a/b', '../up', '/', '//'])
     assert.deepEqual((await readdir(join(folder, 'clean'), { recursive: true })).sort(), ['%tmp', '%uploads'])
+  })
+
+  it('puts nothing into a folder that is only looked at, and makes none', async () => {
+    const foreign = join(folder, 'foreign')
+    await mkdir(foreign)
+    await writeFile(join(foreign, 'mine'), 'x')
+    for (const make of [false, true]) {
+      const store = await openFileStore(foreign, { clock: systemClock, make })
+      await assert.rejects(store.list({ limit: 1 }), StoreRejected)
+      assert.equal(await store.head('none'), undefined)
+      assert.deepEqual(await store.delete(['none']), [])
+      await assert.rejects(store.get('none'), ObjectNotFound)
+      assert.deepEqual(await readdir(foreign), ['mine'])
+    }
+    await assert.rejects(openFileStore(join(folder, 'none'), { clock: systemClock, make: false }), ObjectNotFound)
+    assert.ok(!(await readdir(folder)).includes('none'))
+    const secrets = { open: () => Promise.reject(new Error('none is needed')) }
+    const parts = { dataFolder: undefined, secrets, hostIdentity: false, allowTargets: [], clock: systemClock }
+    const place = await createPlaces(parts).open(foreign, { make: false })
+    await assert.rejects(place.list(), StoreRejected)
+    assert.deepEqual(await readdir(foreign), ['mine'])
+    const file = createPlaces(parts).open(join(foreign, 'mine'), { make: false })
+    await assert.rejects(file, /mine is no folder/)
+  })
+
+  it('removes what a crash left half-written long ago, once it writes', async () => {
+    const old = join(folder, 'crashed', '%tmp', 'old')
+    await (await open('crashed')).put('k', Buffer.from('x'), 1)
+    await writeFile(old, 'half')
+    await utimes(old, 0, 0)
+    const store = await open('crashed')
+    assert.deepEqual(await readdir(join(folder, 'crashed', '%tmp')), ['old'])
+    await store.put('k', Buffer.from('y'), 1)
+    assert.deepEqual(await readdir(join(folder, 'crashed', '%tmp')), [])
   })
 
   it('finds everything again after being opened anew', async () => {

@@ -34,21 +34,28 @@ const TEMPORARY_MAX_AGE_MS = 7 * 24 * 3_600_000
 const READ_BUFFER_BYTES = 256 * 1024
 
 /**
- * A folder as an object store; made where it is missing. Objects are files of their own with names that keep the key (see
+ * A folder as an object store; made where it is missing, unless `make` is false. Nothing is put into it before something is written, so that
+ * a folder which is only looked at stays as it is. Objects are files of their own with names that keep the key (see
  * `keys.ts`), so that the folder can be moved and copied, but it is written by this driver alone, and by one process at a time:
  * what `only: { etag }` compares is compared and replaced in a queue of the key, which other processes do not stand in. (`absent`
  * is decided by the file system itself.)
  */
-export async function openFileStore(folder: string, { clock }: { clock: Clock }): Promise<ObjectStore> {
+export async function openFileStore(
+  folder: string,
+  { clock, make = true }: { clock: Clock; make?: boolean },
+): Promise<ObjectStore> {
   return translated(async () => {
-    await makeFolder(folder)
-    const root = await realpath(folder)
-    await mkdir(join(root, TEMPORARY_FOLDER), { recursive: true })
-    await mkdir(join(root, UPLOADS_FOLDER), { recursive: true })
-    await syncFolder(root)
-    await removeOldTemporaries(join(root, TEMPORARY_FOLDER), clock.now() - TEMPORARY_MAX_AGE_MS)
-    return new FileStore(root)
+    if (make) await makeFolder(folder)
+    return new FileStore(await realpath(folder), clock)
   })
+}
+
+/** The two folders beside the objects, where writes begin; what a crash left there goes. */
+async function prepareForWrites(root: string, clock: Clock): Promise<void> {
+  await mkdir(join(root, TEMPORARY_FOLDER), { recursive: true })
+  await mkdir(join(root, UPLOADS_FOLDER), { recursive: true })
+  await syncFolder(root)
+  await removeOldTemporaries(join(root, TEMPORARY_FOLDER), clock.now() - TEMPORARY_MAX_AGE_MS)
 }
 
 /** `mkdir -p`, and every folder that it made is on disk when it resolves. */
@@ -69,9 +76,12 @@ async function removeOldTemporaries(folder: string, beforeMs: number): Promise<v
 class FileStore implements ObjectStore {
   readonly url: string
   readonly #root: string
+  readonly #clock: Clock
+  #prepared: Promise<void> | undefined
 
-  constructor(root: string) {
+  constructor(root: string, clock: Clock) {
     this.#root = root
+    this.#clock = clock
     this.url = pathToFileURL(root).href
   }
 
@@ -194,7 +204,10 @@ class FileStore implements ObjectStore {
 
   async createUpload(key: string, options: UploadOptions): Promise<PartUpload> {
     checkKey(key)
-    return translated(() => createFileUpload(this.#root, key, options, this))
+    return translated(async () => {
+      await this.#prepare()
+      return createFileUpload(this.#root, key, options, this)
+    })
   }
 
   async resumeUpload(key: string, uploadId: string): Promise<PartUpload> {
@@ -203,6 +216,15 @@ class FileStore implements ObjectStore {
   }
 
   async close(): Promise<void> {}
+
+  /** Once; after a failure (a full disk) the next write tries it again. */
+  #prepare(): Promise<void> {
+    this.#prepared ??= prepareForWrites(this.#root, this.#clock).catch((error: unknown) => {
+      this.#prepared = undefined
+      throw error
+    })
+    return this.#prepared
+  }
 
   async #open(key: string) {
     checkKey(key)
@@ -215,6 +237,7 @@ class FileStore implements ObjectStore {
     only: PutOptions['only'],
     fill: (temporary: string) => Promise<ObjectFooter>,
   ): Promise<ObjectInfo> {
+    await this.#prepare()
     const temporary = join(this.#root, TEMPORARY_FOLDER, randomHexId())
     try {
       const footer = await fill(temporary)

@@ -236,11 +236,7 @@ export class ContentCollecting implements Collecting {
       const moves = places.map((place, at) => [...placesOf(place), rows[at]!.offset])
       faultPoint('gc.repack')
       await db.write(async (tx) => {
-        await tx.run(
-          `UPDATE chunk SET pack = m.value ->> 1, "offset" = m.value ->> 2 FROM json_each(?) AS m
-           WHERE chunk.sha256 = unhex(m.value ->> 0) AND chunk.pack = ? AND chunk."offset" = m.value ->> 4`,
-          [JSON.stringify(moves), pack.id],
-        )
+        await tx.run(MOVE_SQL, [JSON.stringify(moves), pack.id])
         tx.afterCommit(() => {
           for (const { sha256 } of rows) index.forget(sha256)
         })
@@ -251,6 +247,13 @@ export class ContentCollecting implements Collecting {
     return rows.reduce((sum, { length }) => sum + length + RECORD_HEADER_BYTES, 0)
   }
 }
+
+/**
+ * The `+` keep the planner from the index by pack: all chunks of the pack would be read, and for each of them all that move, while
+ * everybody who writes waits.
+ */
+export const MOVE_SQL = `UPDATE chunk SET pack = m.value ->> 1, "offset" = m.value ->> 2 FROM json_each(?) AS m
+  WHERE chunk.sha256 = unhex(m.value ->> 0) AND +chunk.pack = ? AND +chunk."offset" = m.value ->> 4`
 
 /** A record that is not what its place says. */
 class Unsound extends Error {

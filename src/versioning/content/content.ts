@@ -20,6 +20,7 @@ import { type FileLayer, nodeFiles } from './files.ts'
 import { Health } from './health.ts'
 import { encodeParts, type PartPiece } from './manifest.ts'
 import { BlockPool, BufferPool } from './memory.ts'
+import { refuseNewerPacks } from './newer-packs.ts'
 import { Packs } from './packs.ts'
 import type { RecordKind } from './record.ts'
 import { recover } from './recovery.ts'
@@ -69,7 +70,7 @@ export interface ContentOptions {
 
 /**
  * Opens the packs in `folder` whose index is in `db` (tables of `contentSchema`); one process at a time. Packs that were being written
- * when the last process ended are brought into order first.
+ * when the last process ended are brought into order first. Throws NewerStore.
  */
 export async function openContent(options: ContentOptions): Promise<Content> {
   const { folder, db, log, files = nodeFiles, onFatal = () => {}, newName = randomHexId } = options
@@ -77,6 +78,7 @@ export async function openContent(options: ContentOptions): Promise<Content> {
   const health = new Health(log, onFatal)
   const packs = new Packs({ folder, db, files, log, health, newName })
   const index = new ChunkIndex(db, limits.cachedPlaces)
+  await refuseNewerPacks(db, folder)
   const open = await packs.load()
   const current = await recover({ db, packs, index, log, packBytes: limits.packBytes }, open)
   const someDoomed = (await db.get('SELECT 1 FROM doomed_chunk LIMIT 1')) !== undefined

@@ -35,7 +35,8 @@ export function lengthOf(record: PackRecord): number {
 
 export const FILE_HEADER_BYTES = 16
 export const RECORD_HEADER_BYTES = 48
-const VERSION = 1
+/** What this release writes, and the newest that it reads. */
+export const PACK_VERSION = 1
 const FILE_MAGIC = Buffer.from('SluicePk')
 const RECORD_MAGIC = Buffer.from('SlRc')
 const kindCodes: Record<RecordKind, number> = { chunk: 1, manifest: 2 }
@@ -45,13 +46,19 @@ const CRC_AT = 44
 export function fileHeader(): Buffer {
   const header = Buffer.alloc(FILE_HEADER_BYTES)
   FILE_MAGIC.copy(header)
-  header.writeUInt32LE(VERSION, 8)
+  header.writeUInt32LE(PACK_VERSION, 8)
   header.writeUInt32LE(crc32(header.subarray(0, 12)), 12)
   return header
 }
 
 export function isFileHeader(bytes: Buffer): boolean {
   return bytes.length >= FILE_HEADER_BYTES && bytes.subarray(0, FILE_HEADER_BYTES).equals(fileHeader())
+}
+
+/** What the header of a file says, also one of a later version; undefined if it is cut off, damaged or none. */
+export function packVersion(bytes: Buffer): number | undefined {
+  if (bytes.length < FILE_HEADER_BYTES || !bytes.subarray(0, FILE_MAGIC.length).equals(FILE_MAGIC)) return undefined
+  return crc32(bytes.subarray(0, 12)) === bytes.readUInt32LE(12) ? bytes.readUInt32LE(8) : undefined
 }
 
 /** Writes the header of a record to `into` at `at`. */

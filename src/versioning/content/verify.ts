@@ -8,6 +8,8 @@ import {
   fileHeader,
   isFileHeader,
   isWhole,
+  PACK_VERSION,
+  packVersion,
   RECORD_HEADER_BYTES,
   readRecordHeader,
 } from './record.ts'
@@ -65,6 +67,11 @@ export class PackInspector {
 
   hasHeader(): boolean {
     return isFileHeader(this.#read(0, FILE_HEADER_BYTES, HEADER_WINDOW_BYTES))
+  }
+
+  /** It is whole, and of a later version than this release knows. */
+  isNewer(): boolean {
+    return (packVersion(this.#read(0, FILE_HEADER_BYTES, HEADER_WINDOW_BYTES)) ?? 0) > PACK_VERSION
   }
 
   /** The header of the file is the same in all packs. */

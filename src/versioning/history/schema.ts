@@ -1,6 +1,7 @@
 import type { Generated } from 'kysely'
 import type { MigrationSet } from '../../kernel/index.ts'
 import { collectedSchema, contentSchema } from '../content/index.ts'
+import { letGoSchema } from './let-go.ts'
 
 /** Rows as the queries of this folder see them. Hashes and ids are lower-case hex text, times are ms since 1970, flags 0 and 1. */
 export interface Tables {
@@ -399,5 +400,6 @@ export const versioningMigrations: MigrationSet = {
     { version: 1, up: [...contentSchema, ...history] },
     { version: 2, up: endpoint },
     { version: 3, up: [...graph, ...lookingBack, ...slices] },
+    { version: 4, up: letGoSchema },
   ],
 }

@@ -13,7 +13,10 @@ const images = branchOf('images@master')
 const other = branchOf('other@master')
 
 /** The store as a crash would leave it at this moment, opened by the next process. */
-async function afterCrash(store: TestStore, look: (store: Omit<TestStore, 'reopen' | 'close'>) => Promise<void>) {
+async function afterCrash(
+  store: TestStore,
+  look: (store: Pick<TestStore, 'folder' | 'db' | 'versioning'>) => Promise<void>,
+) {
   const folder = await mkdtemp(join(tmpdir(), 'sluice-gc-crash-'))
   try {
     await cp(store.folder, folder, { recursive: true })

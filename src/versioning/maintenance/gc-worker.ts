@@ -24,6 +24,7 @@ import type {
   WeakResults,
   WhyReply,
 } from './gc-protocol.ts'
+import { letGoRoots } from './let-go.ts'
 import { Marker } from './marker.ts'
 import { contentReferences, pages, treeReferences } from './references.ts'
 import { WhoHolds } from './who-holds.ts'
@@ -136,6 +137,8 @@ async function rootsOf(queries: Queries, withResults: boolean): Promise<Readonly
     if (holder.kind === 'commit' && left.has(holder.commit)) continue
     roots.add(root)
   }
+  // Somebody may be making a tree of one of these.
+  for await (const root of letGoRoots(queries)) roots.add(root)
   if (!withResults) return roots
   for (const { results = [] } of sources) {
     for (const { select } of results) for await (const { root } of resultRows(queries, select)) roots.add(root)

@@ -9,7 +9,9 @@ import { expiredCommits } from './expired.ts'
 import { GcPacks } from './gc-packs.ts'
 import type { ChunksResult, GcWorkerData, MarkResult, NodesResult, PackLive, WeakResults } from './gc-protocol.ts'
 import { GcThread } from './gc-thread.ts'
+import { endLetGo, watchLetGo } from './let-go.ts'
 import type { ReferenceSource } from './references.ts'
+import { recordGc } from './upkeep-record.ts'
 
 /** What was found unused may be what a client has just asked for, or is about to send once more. */
 const DEFAULT_GRACE_MS = 3_600_000
@@ -53,7 +55,9 @@ export class Collector {
     const { log } = this.#place
     if (this.#running) return
     try {
-      for await (const event of this.run()) if (event.kind === 'done') log.info({ ...event }, 'garbage was collected')
+      for await (const _event of this.run()) {
+        // What it came to is said where all collections end.
+      }
     } catch (error) {
       if (error instanceof GcRunning) return
       log.error({ err: error }, `garbage could not be collected, it is tried again next time: ${errorMessage(error)}`)
@@ -75,7 +79,13 @@ export class Collector {
     this.#running = { stop, ended: ended.promise }
     const signal = options.signal ? AbortSignal.any([stop.signal, options.signal]) : stop.signal
     try {
-      yield* new Collection(this.#place, options, signal).run()
+      for await (const event of new Collection(this.#place, options, signal).run()) {
+        if (event.kind === 'done' && !event.dryRun) {
+          this.#place.log.info({ ...event }, 'garbage was collected')
+          await recordGc(this.#place, event.reclaimedBytes)
+        }
+        yield event
+      }
     } finally {
       this.#running = undefined
       ended.resolve()
@@ -142,6 +152,7 @@ class Collection {
       // A consumer that left in the middle of a walk.
       thread.stop()
       await thread.close()
+      await endLetGo(this.#place.db)
     }
     if (!this.#dryRun) yield* this.#remove(live)
     this.#counts.waitingBytes = (await collecting.doomed()).bytes
@@ -169,9 +180,10 @@ class Collection {
 
   /** Marks everything that may be referred to now or later; when it ends, what is not marked is refused to whoever would refer to it. */
   async *#mark(thread: GcThread): AsyncGenerator<GcEvent> {
-    const { collecting, leases } = this.#place
+    const { collecting, db, leases } = this.#place
+    await watchLetGo(db)
     await thread.ask({ kind: 'barrier' })
-    // Trees whose first nodes were written before the barrier: a row refers to them then, or nothing ever will.
+    // Trees whose first nodes were written before the barrier: a row has referred to them by then, or nothing ever will.
     await leases.settled(this.#signal)
     const { chunks } = await thread.ask<{ chunks: number }>({ kind: 'count' })
     // Room for what comes while it runs; the seed only has to be another one each time.
