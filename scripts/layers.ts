@@ -66,8 +66,8 @@ const owners: readonly { readonly package: string; readonly owners: readonly str
 
 const environmentReaders = ['src/kernel/config.ts', 'src/kernel/cli-config.ts']
 
-/** Tests, and what only they use (`testing/`, `fixtures.ts`), may reach into what they test and use any package; they still may not stand in a circle. */
-const isTest = (path: string) => /\.test\.ts$|\/testing\/|\/fixtures\.ts$/.test(path)
+/** Tests, and what only they use (`test/`, `testing/`, `fixtures.ts`), may reach into what they test and use any package; they still may not stand in a circle. */
+const isTest = (path: string) => /^test\/|\.test\.ts$|\/testing\/|\/fixtures\.ts$/.test(path)
 
 /** Benchmarks may use what was made for tests (`testing/`), which reaches in for them. */
 const measuresBy = (path: string, target: string) => path.startsWith('bench/') && target.includes('/testing/')

@@ -10,11 +10,22 @@ export class Caller {
 
   /** Throws AccessDenied. */
   authorize(need: Need, repo: string | undefined, place?: Place): void {
+    if (!this.may(need, repo, place)) this.#explainBound(need, repo, place)
     authorize(this.key, need, repo, place)
   }
 
   may(need: Need, repo: string | undefined, place?: Place): boolean {
     return isAllowed(this.key, need, repo, place)
+  }
+
+  /** `master^` is reached by no key that is bound to `master`, which is told why. */
+  #explainBound(need: Need, repo: string | undefined, place: Place | undefined): void {
+    const [branch] = /^[^^@{}]+(?=[@^])/.exec(place?.branch ?? '') ?? []
+    if (branch === undefined || !this.may(need, repo, { ...place, branch })) return
+    throw new AccessDenied(
+      `the temporary key ${this.key.accessKeyId} is bound to ${repo}@${branch}, and ${place?.branch} may be a commit of another branch, which that one was made from or moved to: name ${branch} itself, or use the key that this one was made with`,
+      { need, repo },
+    )
   }
 
   /** For what would outlast the key itself. Throws AccessDenied for temporary credentials. */

@@ -86,4 +86,6 @@ export type PurgeEventJson =
       readonly derived: readonly { readonly repo: string; readonly commit: string }[]
       readonly derivedTotal: number
       readonly reclaimedBytes: number
+      /** How long both databases were written anew at its end; who wanted to write waited for most of it. */
+      readonly scrubMs: number
     }

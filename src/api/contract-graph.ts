@@ -43,3 +43,12 @@ export interface MergeCountsJson {
   readonly changed: number
   readonly deleted: number
 }
+
+/** How far work is, on the way to its answer. `total` is left out where nobody knows. */
+export interface WorkingJson {
+  readonly kind: 'working'
+  /** `reading`: what the branch has gathered; `merging`: differences; `placing`: files; `finishing`: it is decided, and its commit is being finished. */
+  readonly step: 'reading' | 'merging' | 'placing' | 'finishing'
+  readonly done: number
+  readonly total?: number
+}

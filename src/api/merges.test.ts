@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { after, before, describe, it } from 'node:test'
+import { setTimeout as pause } from 'node:timers/promises'
 import type {
   BranchJson,
   CommitJson,
@@ -11,12 +12,14 @@ import type {
   TagJson,
 } from './contract.ts'
 import { post, testApi } from './testing/api.ts'
+import { faultsOf } from './testing/conforms.ts'
 import { type Ask, codeOf, messageOf, send } from './testing/requests.ts'
 import { openStack, type Stack } from './testing/stack.ts'
 
 let stack: Stack
 before(async () => {
-  stack = await openStack()
+  // Batches are sealed when the tests say so.
+  stack = await openStack({ idleMs: 600_000 })
 })
 after(() => stack.close())
 
@@ -93,12 +96,46 @@ describe('merges over the API', () => {
     assert.equal(merged.changed, 1)
   })
 
+  it('answer with lines where progress is asked for: refusals as always, and the last line what was done', async () => {
+    await fork('lines', { a: '0', b: '0' })
+    await put('lines', 'side', 'a', 'theirs')
+    await put('lines', 'master', 'a', 'ours')
+    const path = branchPath('lines', 'master', '/merge')
+    const refused = await send(stack.url, { path, ...post({ from: 'side', progress: true }) })
+    assert.deepEqual([refused.status, codeOf(refused)], [409, 'MergeConflict'])
+    const merge = stack.versioning.merges.merge
+    Object.assign(stack.versioning.merges, {
+      merge: async (...args: Parameters<typeof merge>) => {
+        args[2]?.onWork?.({ step: 'reading', done: 1, total: 2 })
+        await pause(1_500)
+        return merge.apply(stack.versioning.merges, args)
+      },
+    })
+    try {
+      const late = await send(stack.url, { path, ...post({ from: 'side', progress: true }) })
+      const lines = late.text.split('\n').filter(Boolean)
+      assert.equal(late.status, 200)
+      assert.deepEqual(faultsOf('Working', JSON.parse(lines[0]!)), [])
+      assert.deepEqual(JSON.parse(lines[0]!), { kind: 'working', step: 'reading', done: 1, total: 2 })
+      assert.equal((JSON.parse(lines.at(-1)!) as { error: { code: string } }).error.code, 'MergeConflict')
+      const resolve = { folders: {}, all: 'theirs' }
+      const done = await send(stack.url, { path, ...post({ from: 'side', progress: true, resolve }) })
+      const last = JSON.parse(done.text.trim().split('\n').at(-1)!) as MergeJson
+      assert.deepEqual(faultsOf('Merge', last), [])
+      assert.equal(last.kind, 'merged')
+    } finally {
+      Object.assign(stack.versioning.merges, { merge })
+    }
+  })
+
   it('refuse malformed decisions by name', async () => {
     await fork('malformed', { a: '0' })
     const path = branchPath('malformed', 'master', '/merge')
     for (const [resolve, said] of [
       [{ all: 'mine' }, /resolve\.all must say ours or theirs/],
       [{ paths: { a: true } }, /resolve\.paths must say ours or theirs/],
+      [{ folders: { raw: 'ours' } }, /resolve\.folders names "raw": a folder ends in \//],
+      [{ folders: { 'raw/': 'mine' } }, /resolve\.folders must say ours or theirs/],
       [{ path: {} }, /unknown field "path"/],
       [[], /resolve must be an object/],
     ] as const) {

@@ -80,7 +80,12 @@ function success(answer: RouteAnswer): object {
   switch (answer.kind) {
     case 'json': {
       const schema = answer.list ? { type: 'array', items: refTo(answer.shape) } : refTo(answer.shape)
-      return { [answer.status]: { description: 'Done.', content: jsonContent(schema) } }
+      const done = { [answer.status]: { description: 'Done.', content: jsonContent(schema) } }
+      if (answer.progress === undefined) return done
+      const lines = { [LINES_TYPE]: { schema: { oneOf: [refTo(answer.progress), schema] } } }
+      // Lines begin before it is known what was made: their status is 200.
+      const both = answer.status === 200 ? { ...jsonContent(schema), ...lines } : lines
+      return { ...done, 200: { description: 'Done; or on the way, one per line.', content: both } }
     }
     case 'text':
       return { 200: { description: 'The text.', content: { [answer.type]: {} } } }

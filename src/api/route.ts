@@ -93,7 +93,14 @@ interface Description<P extends Fields, Q extends Fields, B extends Fields> {
 
 /** What the OpenAPI document says of the answer. */
 export type RouteAnswer =
-  | { readonly kind: 'json'; readonly status: 200 | 201; readonly shape: ShapeName; readonly list?: boolean }
+  | {
+      readonly kind: 'json'
+      readonly status: 200 | 201
+      readonly shape: ShapeName
+      readonly list?: boolean
+      /** Where the body asks for it: lines of this shape, the last of them the answer. */
+      readonly progress?: ShapeName
+    }
   | { readonly kind: 'empty' }
   | { readonly kind: 'text'; readonly type: string }
   | { readonly kind: 'lines'; readonly shape: ShapeName }

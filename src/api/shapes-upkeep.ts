@@ -58,6 +58,7 @@ export const upkeepShapes = {
         derived: several(shape({ repo: text, commit: text })),
         derivedTotal: count,
         reclaimedBytes: { type: 'integer' },
+        scrubMs: count,
       }),
     ],
   } satisfies JsonSchema,

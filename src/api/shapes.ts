@@ -189,6 +189,14 @@ export const shapes = {
     sizeBytes: count,
   }),
   Deleted: shape({ repo: text, branch: text, path: text, commit: textOrNull, version: textOrNull, existed: yes }),
+  Working: shape(
+    {
+      kind: { type: 'string', const: 'working' },
+      step: oneOf('reading', 'merging', 'placing', 'finishing'),
+      done: count,
+    },
+    { total: count },
+  ),
   Placed: shape({ commit: named('Commit'), files: count, sizeBytes: count }),
   Difference: shape({
     kind: oneOf('added', 'deleted', 'changed'),

@@ -1,6 +1,15 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
-import { baseOf, isCommitId, parseAddress, parseBranch, parseFile, parseRevision, parseTarget } from './address.ts'
+import {
+  baseOf,
+  isCommitId,
+  parseAddress,
+  parseBranch,
+  parseFile,
+  parseRevision,
+  parseTarget,
+  revisionIn,
+} from './address.ts'
 import { UsageError } from './errors.ts'
 
 describe('addresses', () => {
@@ -43,6 +52,16 @@ describe('addresses', () => {
     assert.throws(() => parseBranch('images@master^'), /only a branch/)
     assert.throws(() => parseTarget('images@c721c4bb9a8046f3a7319ed97d256bb9:a'), /only a branch/)
     assert.deepEqual(parseTarget('images@v1.x:a'), { repo: 'images', branch: 'v1.x', path: 'a' })
+  })
+
+  it('of a revision may say its repo once more, and no other one', () => {
+    for (const revision of ['master^', 'master@{2026-11-13T10:00Z}', 'v1', 'c721c4bb']) {
+      assert.equal(revisionIn('images', revision), revision)
+      assert.equal(revisionIn('images', `images@${revision}`), revision)
+      assert.throws(() => revisionIn('images', `edges@${revision}`), /of another repo/)
+    }
+    // A branch may be called as its repo is.
+    assert.equal(revisionIn('images', 'images@{2026-11-13}'), 'images@{2026-11-13}')
   })
 
   it('know a commit from a branch by its looks', () => {

@@ -49,6 +49,15 @@ export function parseTarget(text: string): { repo: string; branch: string; path:
   return { repo, branch: branchName(text, revision), path }
 }
 
+/** A revision of that repo, written as `master^` or as `images@master^`. */
+export function revisionIn(repo: string, text: string): string {
+  // `master@{2026-11-13}` begins with a branch, and not with a repo.
+  if (!text.includes('@') || text.startsWith('@') || /^[^@]*@\{/.test(text)) return text
+  const other = parseRevision(text)
+  if (other.repo === repo) return other.revision
+  throw new UsageError(`${text} is of another repo: name a branch, tag or commit of ${repo}`)
+}
+
 /** What a revision starts from: `master` of `master^^` and of `master@{2026-11-13}`; empty: the default branch, of `{2026-11-13}`. */
 export function baseOf(revision: string): string {
   return /^[^@^{]*/.exec(revision)?.[0] ?? ''

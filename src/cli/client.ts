@@ -4,7 +4,7 @@ import https from 'node:https'
 import type { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import { rootCertificates } from 'node:tls'
-import type { ErrorJson } from '../api/contract.ts'
+import type { ErrorJson, WorkingJson } from '../api/contract.ts'
 import { encodeRfc3986, errnoOf, errorMessage, type KeyPair, signRequest } from '../kernel/index.ts'
 import { ApiError, CliError, UsageError } from './errors.ts'
 
@@ -92,6 +92,18 @@ export class ApiClient {
   /** JSON lines, as they come; an error line is thrown. */
   async *lines<T>(method: Method, path: string, body?: unknown): AsyncGenerator<T> {
     yield* this.#linesOf<T>(await this.#send(method, path, body))
+  }
+
+  /**
+   * A request whose work may last: says how far it is, now and then, and returns what is answered in the end. It is waited for as long as the
+   * server shows that it works.
+   */
+  async work<T>(path: string, body: object, onStep: (step: WorkingJson) => void): Promise<T> {
+    for await (const line of this.lines<T | WorkingJson>('POST', path, { ...body, progress: true })) {
+      if (!isWorking(line)) return line
+      onStep(line)
+    }
+    throw new CliError('the server ended before it said what it did: look at `sluice commit list`, and ask again')
   }
 
   async *#linesOf<T>(response: http.IncomingMessage): AsyncGenerator<T> {
@@ -260,6 +272,10 @@ function isError(value: unknown): value is ErrorJson {
   if (typeof value !== 'object' || value === null || !('error' in value)) return false
   const { error } = value
   return typeof error === 'object' && error !== null && 'code' in error && 'message' in error
+}
+
+function isWorking(line: unknown): line is WorkingJson {
+  return typeof line === 'object' && line !== null && 'kind' in line && line.kind === 'working'
 }
 
 /** Lines that are not empty. */

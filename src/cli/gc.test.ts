@@ -30,7 +30,7 @@ describe('sluice gc', () => {
     assert.deepEqual([again.chunks, again.nodes, again.waitingBytes, again.dryRun], [0, 0, 0, false])
     const refused = await cli.run(['gc', '--grace', 'soon'])
     assert.match(refused.err, /a whole number of seconds/)
-    assert.notEqual(refused.code, 0)
+    assert.equal(refused.code, 2)
   })
 })
 
@@ -64,5 +64,8 @@ describe('sluice purge', () => {
     const [record] = await cli.json<PurgeJson[]>('purge')
     assert.deepEqual([record!.path, record!.prefix, record!.reason], ['dir/', true, 'leaked'])
     assert.match(await cli.ok('purge'), /secrets:dir\/….*done.*leaked/)
+    const nothing = await cli.run(['purge', 'secrets:mistyped/', '--reason', 'leaked', '--yes'])
+    assert.equal(nothing.code, 0)
+    assert.match(nothing.err, /nothing of secrets has that name \(everything below a folder takes --prefix\)/)
   })
 })

@@ -48,15 +48,34 @@ describe('sluice import', () => {
     assert.match(piped.err, /2 files: 1 new, 0 changed, 1 as they were/)
   })
 
-  it('says which file of a folder has a name that is not UTF-8', async () => {
+  it('refuses what of a folder can not be a file, and --skip leaves it out and names it', async () => {
     await cli.ok('repo', 'create', 'latin')
     const folder = join(cli.folder, 'latin')
-    await mkdir(folder)
-    await writeFile(Buffer.concat([Buffer.from(`${folder}/caf`), Buffer.from([0xe9])]), 'x')
-    const refused = await cli.run(['import', 'latin@master', folder])
-    assert.equal(refused.code, 1)
-    assert.match(refused.err, /caf\uFFFD: its name is not UTF-8/)
-    assert.deepEqual(await cli.json('commit', 'list', 'latin'), [])
+    await mkdir(join(folder, 'sub'), { recursive: true })
+    await writeFile(join(folder, 'sub', 'ok'), 'x')
+    const bytes = (name: string) => Buffer.concat([Buffer.from(`${folder}/${name}`), Buffer.from([0xe9])])
+    const left: [RegExp, () => Promise<unknown>][] = [
+      [/"caf\uFFFD" .*has a name that is not UTF-8/, () => writeFile(bytes('caf'), 'x')],
+      [/"sub\/folder\uFFFD" .*has a name that is not UTF-8/, () => mkdir(bytes('sub/folder'))],
+      [/"away" .*is a link that leads to nothing/, () => symlink('nowhere', join(folder, 'away'))],
+      [/"there" .*is a link to a folder/, () => symlink('sub', join(folder, 'there'))],
+    ]
+    for (const [why, make] of left) {
+      await make()
+      const refused = await cli.run(['import', 'latin@master', folder])
+      assert.equal(refused.code, 1)
+      assert.match(refused.err, /--skip leaves such things out/)
+      const skipped = await cli.run(['import', 'latin@master', folder, '--skip'])
+      assert.equal(skipped.code, 0, skipped.err)
+      assert.match(skipped.err, why)
+    }
+    // A file in a folder without a name that can be said.
+    await writeFile(Buffer.concat([bytes('sub/folder'), Buffer.from('/in')]), 'x')
+    const { skipped, skippedTotal } = await cli.json<ImportedJson>('import', 'latin@master', folder, '--skip')
+    assert.deepEqual([skipped.length, skippedTotal], [4, 4])
+    assert.deepEqual(await paths('latin@master'), ['sub/ok'])
+    const put = await cli.run(['file', 'put', 'latin@master:p', '-r', '-f', folder])
+    assert.match(put.err, /left out: "there" is a link to a folder/)
   })
 
   it('ends with what is wrong with the archive, and --skip names what it left out', async () => {

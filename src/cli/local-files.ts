@@ -1,6 +1,7 @@
-import { existsSync } from 'node:fs'
+import { isUtf8 } from 'node:buffer'
+import type { Stats } from 'node:fs'
 import { readdir, stat } from 'node:fs/promises'
-import { join, relative, sep } from 'node:path'
+import { join } from 'node:path'
 import type { BranchJson } from '../api/contract.ts'
 import { errnoOf, errorMessage } from '../kernel/index.ts'
 import { type ApiClient, apiPath } from './client.ts'
@@ -24,24 +25,58 @@ export async function ensureBranch(api: ApiClient, repo: string, branch: string)
   }
 }
 
-/** All files of a folder; links to files are followed. */
-export async function collectFolder(folder: string, prefix: string): Promise<LocalFile[]> {
+/** Something in a folder that can't be a file of a repo; `why` follows its name in a sentence. */
+export interface LeftOut {
+  readonly name: string
+  readonly why: string
+}
+
+/** All files of a folder; links to files are followed. `onLeftOut` is told what can't be a file of a repo; it may throw. */
+export async function collectFolder(
+  folder: string,
+  prefix: string,
+  onLeftOut: (left: LeftOut) => void,
+): Promise<LocalFile[]> {
   const files: LocalFile[] = []
-  for (const item of await readdir(folder, { recursive: true, withFileTypes: true })) {
-    const source = join(item.parentPath, item.name)
-    // Names are read as UTF-8; what is not comes with a character that stands for what could not be read.
-    if (source.includes('\uFFFD') && !existsSync(source)) {
-      throw new CliError(
-        `${source}: its name is not UTF-8, and no file of a repo has such a name; rename it, or leave it out`,
-      )
+  const folders = ['']
+  for (let inside = folders.pop(); inside !== undefined; inside = folders.pop()) {
+    // Names as bytes: what is not UTF-8 can't be read under the text that it would come as.
+    for (const item of await readdir(join(folder, inside), { encoding: 'buffer', withFileTypes: true })) {
+      const name = inside + item.name.toString('utf8')
+      if (!isUtf8(item.name)) {
+        onLeftOut({ name, why: 'has a name that is not UTF-8' })
+        continue
+      }
+      if (item.isDirectory()) {
+        folders.push(`${name}/`)
+        continue
+      }
+      const source = join(folder, name)
+      const info = item.isSymbolicLink() ? await followed(source) : await statLocal(source)
+      const why = refusedKind(item.isSymbolicLink(), info)
+      if (why !== undefined) onLeftOut({ name, why })
+      else if (info) files.push({ source, path: prefix + name, size: info.size, mtimeMs: info.mtimeMs })
     }
-    const info = item.isSymbolicLink() ? await statLocal(source) : item
-    if (!info.isFile()) continue
-    const path = prefix + relative(folder, source).split(sep).join('/')
-    const { size, mtimeMs } = await statLocal(source)
-    files.push({ source, path, size, mtimeMs })
   }
   return files.sort((a, b) => (a.path < b.path ? -1 : 1))
+}
+
+/** What a link leads to; undefined: to nothing. */
+async function followed(link: string): Promise<Stats | undefined> {
+  try {
+    return await stat(link)
+  } catch (cause) {
+    // ELOOP: to itself.
+    if (errnoOf(cause) === 'ENOENT' || errnoOf(cause) === 'ELOOP') return undefined
+    throw new CliError(`${link} can't be read: ${errorMessage(cause)}`, { cause })
+  }
+}
+
+function refusedKind(isLink: boolean, info: Stats | undefined): string | undefined {
+  if (!info) return 'is a link that leads to nothing'
+  if (info.isFile()) return undefined
+  if (info.isDirectory()) return 'is a link to a folder, and those are not followed'
+  return `is ${isLink ? 'a link to ' : ''}a device, a pipe or a socket, and no file`
 }
 
 /** What stands before the names of files that go into a folder of a repo. */

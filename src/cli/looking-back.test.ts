@@ -130,5 +130,18 @@ describe('sluice file mv and cp', () => {
       /can't be moved into itself/,
     )
     assert.match((await cli.run(['file', 'mv', 'from@master:none/', 'from@master:c/'])).err, /there is no file none\//)
+    const said: [string[], RegExp][] = [
+      [
+        ['file', 'mv', 'from@master:b', 'from@master:c'],
+        /there is no file b.*; a folder ends in a slash: from@master:b\/$/,
+      ],
+      [['file', 'mv', 'from@master:b/', 'from@master:b/'], /b\/ is to be moved to where it is: choose another place/],
+      [
+        ['file', 'mv', 'from@master:b/'],
+        /missing .*repo@branch:to.*\nusage: sluice file mv .*<repo@branch:to>; --help/,
+      ],
+      [['mv', 'from@master:b/'], /unknown command 'mv': is `sluice file mv` meant\?/],
+    ]
+    for (const [words, text] of said) assert.match((await cli.run(words)).err.trim(), text)
   })
 })

@@ -1,11 +1,14 @@
 import assert from 'node:assert/strict'
 import { after, before, describe, it } from 'node:test'
-import type { BranchJson, CommitJson, MergeJson, TagJson } from '../api/contract.ts'
+import { setTimeout as pause } from 'node:timers/promises'
+import type { BranchJson, CommitJson, MergeConflictJson, MergeJson, TagJson } from '../api/contract.ts'
+import type { OnWork, WorkStep } from '../versioning/index.ts'
 import { openCli, type TestCli } from './testing/cli.ts'
 
 let cli: TestCli
 before(async () => {
-  cli = await openCli()
+  // Batches are sealed when the tests say so.
+  cli = await openCli({ idleMs: 600_000 })
 })
 after(() => cli.close())
 
@@ -72,6 +75,74 @@ describe('sluice merge', () => {
     assert.deepEqual(await Promise.all(texts), ['ours', 'ours', 'theirs'])
   })
 
+  it('takes a folder from one side, and prints conflicts as JSON where that is asked for', async () => {
+    await fork('folders', 'a', 'raw/1', 'raw/2')
+    for (const path of ['a', 'raw/1', 'raw/2']) {
+      await put(`folders@master:${path}`, 'ours')
+      await put(`folders@side:${path}`, 'theirs')
+    }
+    const refused = await cli.run(['merge', 'folders@master', 'side', '--take', 'theirs:raw/', '--json'])
+    assert.equal(refused.code, 1)
+    const { kind, conflicts, conflictsTotal } = JSON.parse(refused.out) as {
+      kind: string
+      conflicts: MergeConflictJson[]
+      conflictsTotal: number
+    }
+    assert.deepEqual([kind, conflictsTotal, conflicts.map(({ path }) => path)], ['conflict', 1, ['a']])
+    assert.deepEqual([conflicts[0]?.ours?.sizeBytes, conflicts[0]?.theirs?.sizeBytes], [4, 6])
+    assert.match(refused.err, /^sluice: both sides changed 1 file\(s\), and nothing was changed: [^\n]+\n$/)
+    const needless = await cli.run(['merge', 'folders@master', 'side', '--ours', '--take', 'theirs:none/'])
+    assert.match(needless.err, /a side was chosen for none\/, where there is no conflict/)
+    await cli.ok('merge', 'folders@master', 'side', '--ours', '--take', 'theirs:raw/')
+    const texts = ['a', 'raw/1', 'raw/2'].map((path) => cli.ok('file', 'get', `folders@master:${path}`))
+    assert.deepEqual(await Promise.all(texts), ['ours', 'theirs', 'theirs'])
+  })
+
+  it('says on standard error how far it is while it lasts, and prints the same as else', async () => {
+    await fork('long', 'a')
+    const { merges, moves } = cli.stack.versioning
+    const { merge } = merges
+    const { move } = moves
+    // Long enough to be told of: what it does is what it always does.
+    const slowly = async (onWork: OnWork | undefined, step: WorkStep) => {
+      onWork?.(step)
+      await pause(2_100)
+    }
+    Object.assign(merges, {
+      merge: async (...args: Parameters<typeof merge>) => {
+        await slowly(args[2]?.onWork, { step: 'merging', done: 40_000 })
+        return merge.apply(merges, args)
+      },
+    })
+    Object.assign(moves, {
+      move: async (...args: Parameters<typeof move>) => {
+        await slowly(args[1].onWork, { step: 'placing', done: 5_000 })
+        return move.apply(moves, args)
+      },
+    })
+    try {
+      await put('long@side:b', '1')
+      const merged = await cli.run(['merge', 'long@master', 'side', '--json'])
+      assert.deepEqual([merged.code, merged.err], [0, 'merging: 40000 difference(s) compared\n'])
+      assert.equal((JSON.parse(merged.out) as MergeJson).kind, 'merged')
+      await put('long@side:c', '1')
+      await put('long@side:b', '2')
+      await put('long@master:b', '3')
+      const refused = await cli.run(['merge', 'long@master', 'side'])
+      assert.equal(refused.code, 1)
+      assert.match(
+        refused.err,
+        /^merging: 40000 difference\(s\) compared\nCONFLICT.*\nb .*\nsluice: both sides changed 1/,
+      )
+      const moved = await cli.run(['file', 'mv', 'long@master:a', 'long@master:moved'])
+      assert.deepEqual([moved.code, moved.err], [0, 'placing: 5000 file(s)\n'])
+      assert.match(moved.out, /^moved 1 file/)
+    } finally {
+      Object.assign(merges, { merge })
+      Object.assign(moves, { move })
+    }
+  })
+
   it('takes a commit back', async () => {
     await fork('back', 'a')
     await put('back@master:b', '1')
@@ -86,7 +157,7 @@ describe('sluice branch move, protect and unprotect', () => {
     await put('moved@master:b', '1')
     await cli.ok('commit', 'finish', 'moved@master')
     const before = await cli.json<BranchJson>('branch', 'inspect', 'moved@master')
-    const moved = await cli.run(['branch', 'move', 'moved@master', '--to', 'master^', '--expect', before.head!])
+    const moved = await cli.run(['branch', 'move', 'moved@master', '--to', 'moved@master^', '--expect', before.head!])
     assert.equal(moved.code, 0)
     assert.match(moved.err, new RegExp(`what it held is moved@${before.head}: tag it`))
     const stale = await cli.run(['branch', 'move', 'moved@master', '--to', before.head!, '--expect', before.head!])

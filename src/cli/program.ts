@@ -30,7 +30,7 @@ export function buildProgram(session: Session, version: string): Command {
     .configureOutput({
       writeOut: (text) => session.stdout.write(text),
       writeErr: (text) => session.stderr.write(text),
-      outputError: (text, write) => write(text.replace(/^error: /, 'sluice: ')),
+      outputError: (text, write) => write(withGroup(program, text.replace(/^error: /, 'sluice: '))),
     })
     .showSuggestionAfterError()
     .showHelpAfterError('with --help a command says how it is written')
@@ -57,5 +57,23 @@ export function buildProgram(session: Session, version: string): Command {
   addBackupCommands(program, session)
   addEnvCommand(program, session)
   addVersionCommand(program, session, version)
+  showUsageAfterErrors(program, 'sluice')
   return program
+}
+
+/** What was left out is seen best beside how the command is written. */
+function showUsageAfterErrors(command: Command, name: string): void {
+  for (const sub of command.commands) {
+    const full = `${name} ${sub.name()}`
+    if (sub.commands.length === 0) sub.showHelpAfterError(`usage: ${full} ${sub.usage()}; --help says more`)
+    showUsageAfterErrors(sub, full)
+  }
+}
+
+/** `sluice mv` is meant for `sluice file mv`. */
+function withGroup(program: Command, text: string): string {
+  const word = /^sluice: unknown command '([a-z-]+)'/.exec(text)?.[1]
+  const groups = program.commands.filter((group) => group.commands.some((command) => command.name() === word))
+  if (word === undefined || groups.length === 0) return text
+  return `sluice: unknown command '${word}': is ${groups.map((group) => `\`sluice ${group.name()} ${word}\``).join(' or ')} meant?\n`
 }

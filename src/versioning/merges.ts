@@ -1,12 +1,15 @@
 import type { BranchAddress, Commit, CommitId, Entry, Path, RepoName, VersionId } from './model/index.ts'
+import type { OnWork } from './work.ts'
 
 /** Which side a conflict is decided for: `ours` is the branch, `theirs` what is brought onto it. */
 export type MergeSide = 'ours' | 'theirs'
 
-/** How conflicts are decided: each path by its own word, the others by `all`. */
+/** How conflicts are decided: each path by its own word, else by the longest folder that it is in, the others by `all`. */
 export interface MergeResolution {
   readonly all?: MergeSide
   readonly paths?: Readonly<Record<string, MergeSide>>
+  /** By what their paths begin with, which ends in `/`. */
+  readonly folders?: Readonly<Record<string, MergeSide>>
 }
 
 /** What one side has at a path of a conflict. */
@@ -48,6 +51,7 @@ export interface MergeInput {
   readonly resolve?: MergeResolution
   /** Commits without a common ancestor are merged as if both had begun with nothing. */
   readonly allowUnrelated?: boolean
+  readonly onWork?: OnWork
 }
 
 export interface RevertInput {
@@ -56,6 +60,7 @@ export interface RevertInput {
   readonly resolve?: MergeResolution
   /** Of a commit with two parents: the one (1 or 2) that is gone back to. */
   readonly mainline?: number
+  readonly onWork?: OnWork
 }
 
 /**
@@ -66,7 +71,7 @@ export interface Merges {
   /**
    * Makes one commit with two parents of what `into` holds, its open batch included (which is sealed, whoever holds it), and what `from`
    * has that it has not. `contained`: `from` is part of it already, nothing is changed. Throws MergeConflict, NoMergeBase,
-   * NotInConflict (a path is decided that needs no decision), CommitNotFound, CommitUnavailable, BranchNotFound, ReadOnly, BranchMoved.
+   * NotInConflict (a path or folder is decided that needs no decision), CommitNotFound, CommitUnavailable, BranchNotFound, ReadOnly, BranchMoved.
    */
   merge(
     into: BranchAddress,

@@ -1,4 +1,5 @@
 import type { BranchAddress, Commit, CommitRef } from './model/index.ts'
+import type { OnWork } from './work.ts'
 
 /** What goes where. A folder ends in `/` (or is empty: everything), and so does what it is to become; a file does not. */
 export interface PlaceInput {
@@ -8,6 +9,7 @@ export interface PlaceInput {
   readonly force?: boolean
   readonly message?: string
   readonly author?: string
+  readonly onWork?: OnWork
 }
 
 export interface Placed {

@@ -1,15 +1,16 @@
 import { InvalidInput } from '../../kernel/index.ts'
-import type { CommitId, MergeResolution, RepoName, Versioning } from '../../versioning/index.ts'
+import type { CommitId, MergeResolution, MergeSide, RepoName, Versioning } from '../../versioning/index.ts'
 import { branchField, repoField, resolve, resolveSettled, revisionField } from '../addresses.ts'
 import type { Caller } from '../caller.ts'
 import type { MergeJson, MovedBranchJson, RevertJson } from '../contract.ts'
 import { type Field, flag, optional, present, text, whole } from '../fields.ts'
 import { previewJson } from '../merge-views.ts'
+import { answerOf, progressField } from '../progress.ts'
 import { json, type Route, route } from '../route.ts'
 import { branchJson, commitWithProvenance } from '../views.ts'
 
 const MAX_MESSAGE = 4096
-/** Paths that are decided one by one in a request; more are decided by `all`. */
+/** Paths, and folders, that are decided one by one in a request; more are decided by folders or `all`. */
 const MAX_DECISIONS = 10_000
 
 const branchParams = { repo: repoField, branch: branchField }
@@ -21,8 +22,12 @@ const resolveField: Field<MergeResolution | undefined> = {
   schema: {
     type: 'object',
     description:
-      'Which side files are taken from that both sides changed: `ours` is the branch, `theirs` what is brought onto it. `paths` for single files, `all` for the rest.',
-    properties: { all: sideSchema, paths: { type: 'object', additionalProperties: sideSchema } },
+      'Which side files are taken from that both sides changed: `ours` is the branch, `theirs` what is brought onto it. `paths` for single files, `folders` (names that end in `/`; the longest counts) for what is in them, `all` for the rest.',
+    properties: {
+      all: sideSchema,
+      paths: { type: 'object', additionalProperties: sideSchema },
+      folders: { type: 'object', additionalProperties: sideSchema },
+    },
     additionalProperties: false,
   },
   required: false,
@@ -44,20 +49,21 @@ export const mergeRoutes: readonly Route[] = [
         resolve: resolveField,
         allowUnrelated: flag('Also if they have no common ancestor: as if both had begun with nothing.'),
         dryRun: flag('Only says what would be done.'),
+        progress: progressField,
       },
-      answer: { kind: 'json', status: 200, shape: 'Merge' },
+      answer: { kind: 'json', status: 200, shape: 'Merge', progress: 'Working' },
     },
     async ({ params, body, author, caller, services: { versioning } }) => {
-      const { from, message, resolve, allowUnrelated, dryRun } = body
-      const commit = await readable(versioning, caller, params.repo, from)
-      const input = { author, allowUnrelated, ...present({ message: message ?? `merge ${from}`, resolve }) }
-      if (dryRun) return json(previewJson(await versioning.merges.preview(params, commit, input)))
-      const merged = await versioning.merges.merge(params, commit, input)
-      const answer: MergeJson =
-        merged.kind === 'contained'
-          ? merged
-          : { kind: 'merged', commit: await commitWithProvenance(versioning, merged.commit), ...merged.counts }
-      return json(answer)
+      const { from, message, resolve, allowUnrelated, dryRun, progress } = body
+      caller.authorize('read', params.repo, { branch: from })
+      return answerOf(progress, async (onWork): Promise<MergeJson> => {
+        const commit = await newest(versioning, caller, params.repo, from)
+        const input = { author, allowUnrelated, onWork, ...present({ message: message ?? `merge ${from}`, resolve }) }
+        if (dryRun) return previewJson(await versioning.merges.preview(params, commit, input))
+        const merged = await versioning.merges.merge(params, commit, input)
+        if (merged.kind === 'contained') return merged
+        return { kind: 'merged', commit: await commitWithProvenance(versioning, merged.commit), ...merged.counts }
+      })
     },
   ),
   route(
@@ -72,18 +78,19 @@ export const mergeRoutes: readonly Route[] = [
         message,
         resolve: resolveField,
         mainline: optional(whole('Of a merge: which parent it goes back to.', 1, 2)),
+        progress: progressField,
       },
-      answer: { kind: 'json', status: 200, shape: 'Revert' },
+      answer: { kind: 'json', status: 200, shape: 'Revert', progress: 'Working' },
     },
-    async ({ params, body: { commit: revision, ...rest }, author, caller, services: { versioning } }) => {
-      const commit = await readable(versioning, caller, params.repo, revision)
-      const input = { author, ...present(rest) }
-      const reverted = await versioning.merges.revert(params, commit, input)
-      const answer: RevertJson =
-        reverted.kind === 'unchanged'
-          ? { kind: 'unchanged', head: reverted.head ?? null }
-          : { kind: 'reverted', commit: await commitWithProvenance(versioning, reverted.commit), ...reverted.counts }
-      return json(answer)
+    async ({ params, body: { commit: revision, progress, ...rest }, author, caller, services: { versioning } }) => {
+      caller.authorize('read', params.repo, { branch: revision })
+      return answerOf(progress, async (onWork): Promise<RevertJson> => {
+        const commit = await newest(versioning, caller, params.repo, revision)
+        await authorizeParent(versioning, caller, { repo: params.repo, revision, commit, mainline: rest.mainline })
+        const reverted = await versioning.merges.revert(params, commit, { author, onWork, ...present(rest) })
+        if (reverted.kind === 'unchanged') return { kind: 'unchanged', head: reverted.head ?? null }
+        return { kind: 'reverted', commit: await commitWithProvenance(versioning, reverted.commit), ...reverted.counts }
+      })
     },
   ),
   route(
@@ -97,20 +104,19 @@ export const mergeRoutes: readonly Route[] = [
       body: {
         to: revisionField,
         expect: optional(revisionField),
+        progress: progressField,
       },
-      answer: { kind: 'json', status: 200, shape: 'MovedBranch' },
+      answer: { kind: 'json', status: 200, shape: 'MovedBranch', progress: 'Working' },
     },
-    async ({ params, body: { to, expect }, author, caller, services: { versioning } }) => {
-      const commit = await readable(versioning, caller, params.repo, to)
-      const expected =
-        expect === undefined ? undefined : (await resolve(versioning, { repo: params.repo, revision: expect })).commit
-      const moved = await versioning.moveBranch(params, commit, { author, ...present({ expect: expected }) })
-      const answer: MovedBranchJson = {
-        kind: moved.kind,
-        branch: branchJson(moved.branch, versioning.batchRules(params)),
-        left: moved.left ?? null,
-      }
-      return json(answer)
+    async ({ params, body: { to, expect, progress }, author, caller, services: { versioning } }) => {
+      caller.authorize('read', params.repo, { branch: to })
+      const expected = expect === undefined ? undefined : await expectedCommit(versioning, caller, params.repo, expect)
+      return answerOf(progress, async (): Promise<MovedBranchJson> => {
+        const commit = await newest(versioning, caller, params.repo, to)
+        const moved = await versioning.moveBranch(params, commit, { author, ...present({ expect: expected }) })
+        const branch = branchJson(moved.branch, versioning.batchRules(params))
+        return { kind: moved.kind, branch, left: moved.left ?? null }
+      })
     },
   ),
   route(
@@ -131,26 +137,68 @@ export const mergeRoutes: readonly Route[] = [
 ]
 
 /** The commit that is brought somewhere, by who may read it. What a branch has gathered is sealed for those who may write there. */
-async function readable(versioning: Versioning, caller: Caller, repo: RepoName, revision: string): Promise<CommitId> {
-  caller.authorize('read', repo, { branch: revision })
+async function newest(versioning: Versioning, caller: Caller, repo: RepoName, revision: string): Promise<CommitId> {
   const find = caller.may('write', repo, { branch: revision }) ? resolveSettled : resolve
   return (await find(versioning, { repo, revision })).commit
 }
 
+/**
+ * A revert brings back what a parent of the commit has. Who is bound to a branch may see that where it was the branch's own state, and not
+ * where it is of a commit that was merged, or that the branch was made from or moved to. Throws AccessDenied.
+ */
+async function authorizeParent(
+  versioning: Versioning,
+  caller: Caller,
+  {
+    repo,
+    revision,
+    commit,
+    mainline = 1,
+  }: { repo: RepoName; revision: string; commit: CommitId; mainline: number | undefined },
+): Promise<void> {
+  if (caller.may('read', repo)) return
+  const { branch } = await versioning.getCommit(repo, commit)
+  if (branch !== revision || mainline > 1) caller.authorize('read', repo)
+}
+
+/** A whole id is only compared: nothing is told of what it names. Throws AccessDenied for what the caller may not read. */
+async function expectedCommit(
+  versioning: Versioning,
+  caller: Caller,
+  repo: RepoName,
+  expect: string,
+): Promise<CommitId> {
+  if (/^[0-9a-f]{32}$/.test(expect)) return expect as CommitId
+  caller.authorize('read', repo, { branch: expect })
+  return (await resolve(versioning, { repo, revision: expect })).commit
+}
+
 function readResolution(value: unknown, name: string): MergeResolution {
-  const { all, paths, ...unknown } = objectOf(value, name)
+  const { all, paths, folders, ...unknown } = objectOf(value, name)
   const [stranger] = Object.keys(unknown)
   if (stranger !== undefined) throw new InvalidInput(`${name} has an unknown field ${JSON.stringify(stranger)}`)
-  const decisions = paths === undefined ? [] : Object.entries(objectOf(paths, `${name}.paths`))
-  if (decisions.length > MAX_DECISIONS) {
-    throw new InvalidInput(`${name}.paths has more than ${MAX_DECISIONS} files: decide the others by ${name}.all`)
+  const byFolder = folders === undefined ? undefined : readDecisions(folders, `${name}.folders`)
+  const noFolder = Object.keys(byFolder ?? {}).find((folder) => !folder.endsWith('/'))
+  if (noFolder !== undefined) {
+    throw new InvalidInput(
+      `${name}.folders names ${JSON.stringify(noFolder)}: a folder ends in /; files stand in ${name}.paths`,
+    )
   }
   return {
     ...(all === undefined ? {} : { all: sideOf(all, `${name}.all`) }),
-    ...(paths === undefined
-      ? {}
-      : { paths: Object.fromEntries(decisions.map(([path, side]) => [path, sideOf(side, `${name}.paths`)])) }),
+    ...(paths === undefined ? {} : { paths: readDecisions(paths, `${name}.paths`) }),
+    ...(byFolder === undefined ? {} : { folders: byFolder }),
   }
+}
+
+function readDecisions(value: unknown, name: string): Readonly<Record<string, MergeSide>> {
+  const decisions = Object.entries(objectOf(value, name))
+  if (decisions.length > MAX_DECISIONS) {
+    throw new InvalidInput(
+      `${name} has more than ${MAX_DECISIONS} names: decide the others by folders that they are in, or for all`,
+    )
+  }
+  return Object.fromEntries(decisions.map(([path, side]) => [path, sideOf(side, name)]))
 }
 
 function objectOf(value: unknown, name: string): Readonly<Record<string, unknown>> {
@@ -158,7 +206,7 @@ function objectOf(value: unknown, name: string): Readonly<Record<string, unknown
   throw new InvalidInput(`${name} must be an object`)
 }
 
-function sideOf(value: unknown, name: string): 'ours' | 'theirs' {
+function sideOf(value: unknown, name: string): MergeSide {
   const side = sides.find((known) => known === value)
   if (side === undefined) throw new InvalidInput(`${name} must say ours or theirs`)
   return side

@@ -2,7 +2,8 @@ import { type Placed, parsePath, type Versioning } from '../../versioning/index.
 import { addressField, branchField, repoField, resolve, resolveSettled } from '../addresses.ts'
 import type { PlacedJson } from '../contract.ts'
 import { flag, optional, parsed, present, text } from '../fields.ts'
-import { json, type Route, route } from '../route.ts'
+import { answerOf, progressField } from '../progress.ts'
+import { type Route, route } from '../route.ts'
 import { commitWithProvenance } from '../views.ts'
 
 const MAX_MESSAGE = 4096
@@ -28,13 +29,18 @@ export const placeRoutes: readonly Route[] = [
         'Moves a file or folder within a branch by one commit; what it has gathered is sealed, and no content is moved.',
       needs: 'write',
       params: branchParams,
-      body: { from, to, force, message },
-      answer: { kind: 'json', status: 201, shape: 'Placed' },
+      body: { from, to, force, message, progress: progressField },
+      answer: { kind: 'json', status: 201, shape: 'Placed', progress: 'Working' },
     },
-    async ({ params, body: { message, ...body }, author, services: { versioning } }) => {
-      const placed = await versioning.moves.move(params, { ...body, author, ...present({ message }) })
-      return json(await placedJson(versioning, placed), 201)
-    },
+    ({ params, body: { message, progress, ...body }, author, services: { versioning } }) =>
+      answerOf(
+        progress,
+        async (onWork) => {
+          const input = { ...body, author, onWork, ...present({ message }) }
+          return placedJson(versioning, await versioning.moves.move(params, input))
+        },
+        201,
+      ),
   ),
   route(
     {
@@ -44,15 +50,21 @@ export const placeRoutes: readonly Route[] = [
         'Copies a file or folder of any commit one may read to a branch, by one commit and without copying content. What a named source branch has gathered is sealed first, if one may write there.',
       needs: 'write',
       params: branchParams,
-      body: { source: addressField, from: anywhere, to: anywhere, force, message },
-      answer: { kind: 'json', status: 201, shape: 'Placed' },
+      body: { source: addressField, from: anywhere, to: anywhere, force, message, progress: progressField },
+      answer: { kind: 'json', status: 201, shape: 'Placed', progress: 'Working' },
     },
-    async ({ params, body: { source, message, ...body }, author, caller, services: { versioning } }) => {
+    async ({ params, body: { source, message, progress, ...body }, author, caller, services: { versioning } }) => {
       caller.authorize('read', source.repo, { branch: source.revision, path: body.from })
       const maySeal = caller.may('write', source.repo, { branch: source.revision })
-      const commit = await (maySeal ? resolveSettled : resolve)(versioning, source)
-      const placed = await versioning.moves.copy(params, commit, { ...body, author, ...present({ message }) })
-      return json(await placedJson(versioning, placed), 201)
+      return answerOf(
+        progress,
+        async (onWork) => {
+          const commit = await (maySeal ? resolveSettled : resolve)(versioning, source)
+          const input = { ...body, author, onWork, ...present({ message }) }
+          return placedJson(versioning, await versioning.moves.copy(params, commit, input))
+        },
+        201,
+      )
     },
   ),
 ]

@@ -1,8 +1,9 @@
 import type { Command } from 'commander'
 import type { BranchJson, MovedBranchJson } from '../../api/contract.ts'
-import { parseBranch } from '../address.ts'
+import { parseBranch, revisionIn } from '../address.ts'
 import { apiPath } from '../client.ts'
 import { type JsonOption, note, print, printJson, type Session, withJson } from '../session.ts'
+import { work } from '../work.ts'
 
 /** `sluice branch move`, `protect` and `unprotect`. */
 export function addBranchGraphCommands(branch: Command, session: Session): void {
@@ -17,9 +18,9 @@ export function addBranchGraphCommands(branch: Command, session: Session): void 
     .action(async (address: string, options: JsonOption & { to: string; expect?: string }) => {
       const { repo, branch: name } = parseBranch(address)
       const api = await session.api()
-      const moved = await api.post<MovedBranchJson>(apiPath`/v1/repos/${repo}/branches/${name}/move`, {
-        to: options.to,
-        ...(options.expect !== undefined && { expect: options.expect }),
+      const moved = await work<MovedBranchJson>(session, api, apiPath`/v1/repos/${repo}/branches/${name}/move`, {
+        to: revisionIn(repo, options.to),
+        ...(options.expect !== undefined && { expect: revisionIn(repo, options.expect) }),
       })
       if (options.json) return printJson(session, moved)
       print(session, `${repo}@${name} is at ${moved.branch.head ?? '<none>'}\n`)

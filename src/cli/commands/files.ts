@@ -8,8 +8,8 @@ import { parseAddress, parseFile, parseTarget } from '../address.ts'
 import { type ApiClient, apiPath, queryString } from '../client.ts'
 import { CliError, UsageError } from '../errors.ts'
 import { ago, details, humanSize } from '../format.ts'
-import { collectFolder, ensureBranch, folderPrefix, type LocalFile, statLocal } from '../local-files.ts'
-import { type JsonOption, print, printJson, printList, type Session, withJson } from '../session.ts'
+import { collectFolder, ensureBranch, folderPrefix, type LeftOut, type LocalFile, statLocal } from '../local-files.ts'
+import { type JsonOption, note, print, printJson, printList, type Session, withJson } from '../session.ts'
 import { downloadTo, eachAtOnce, localPath, progressOf, saveFile, sha256OfFile, uploadStream } from '../transfer.ts'
 
 interface PutOptions extends JsonOption {
@@ -89,7 +89,8 @@ async function putFiles(session: Session, address: string, options: PutOptions):
   if (options.file === undefined && (path === undefined || path.endsWith('/'))) {
     throw new UsageError(`standard input needs a name: write ${repo}@${branch}:PATH, or give files with -f`)
   }
-  const files = options.file === undefined ? [] : await collect(options.file, path, options.recursive ?? false)
+  const leftOut = ({ name, why }: LeftOut) => note(session, `left out: ${JSON.stringify(name)} ${why}`)
+  const files = options.file === undefined ? [] : await collect(options.file, path, options.recursive ?? false, leftOut)
   const api = await session.api()
   await ensureBranch(api, repo, branch)
   const written = new Map<string, WrittenJson>()
@@ -116,6 +117,7 @@ async function collect(
   sources: readonly string[],
   target: string | undefined,
   recursive: boolean,
+  onLeftOut: (left: LeftOut) => void,
 ): Promise<readonly LocalFile[]> {
   const files: LocalFile[] = []
   const single = sources.length === 1
@@ -123,7 +125,7 @@ async function collect(
     const info = await statLocal(source)
     if (info.isDirectory()) {
       if (!recursive) throw new UsageError(`${source} is a folder: give -r to write everything in it`)
-      files.push(...(await collectFolder(source, folderPrefix(target))))
+      files.push(...(await collectFolder(source, folderPrefix(target), onLeftOut)))
     } else if (info.isFile()) {
       const asNamed = single && target !== undefined && !target.endsWith('/')
       files.push({

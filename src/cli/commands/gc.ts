@@ -1,7 +1,7 @@
 import type { Command } from 'commander'
 import type { GcEventJson, HolderJson, WhyJson } from '../../api/contract.ts'
 import { apiPath } from '../client.ts'
-import { CliError } from '../errors.ts'
+import { CliError, UsageError } from '../errors.ts'
 import { humanSize, printable } from '../format.ts'
 import { type JsonOption, note, print, printJson, type Session, withJson } from '../session.ts'
 
@@ -64,7 +64,7 @@ function clear(session: Session): void {
 }
 
 function wholeSeconds(value: string): number {
-  if (!/^\d{1,9}$/.test(value)) throw new CliError(`--grace ${value}: a whole number of seconds, as in --grace 3600`)
+  if (!/^\d{1,9}$/.test(value)) throw new UsageError(`--grace ${value}: a whole number of seconds, as in --grace 3600`)
   return Number(value)
 }
 

@@ -7,12 +7,14 @@ import { errorMessage } from '../../kernel/index.ts'
 import { parseTarget } from '../address.ts'
 import { apiPath, queryString, type Upload } from '../client.ts'
 import { CliError, UsageError } from '../errors.ts'
-import { collectFolder, ensureBranch, folderPrefix } from '../local-files.ts'
+import { collectFolder, ensureBranch, folderPrefix, type LeftOut } from '../local-files.ts'
 import { type JsonOption, note, print, printJson, type Session, withJson } from '../session.ts'
 import { tarArchive } from '../tar.ts'
 import { counting, progressOf, sha256OfFile } from '../transfer.ts'
 
 const READ_BYTES = 512 * 1024
+/** Left out things that are named, as many as the server names; the others are counted. */
+const MAX_NAMED = 20
 
 interface ImportCommandOptions extends JsonOption {
   readonly message?: string
@@ -42,7 +44,7 @@ async function importArchive(
 ): Promise<void> {
   const { repo, branch, path } = parseTarget(address)
   const prefix = path === undefined ? undefined : folderPrefix(path)
-  const { upload, bytes } = await openSource(session, source)
+  const { upload, bytes, leftOut } = await openSource(session, source, options.skip === true)
   const api = await session.api()
   await ensureBranch(api, repo, branch)
   const { message, skip, times } = options
@@ -62,10 +64,12 @@ async function importArchive(
   }
   if (imported === undefined)
     throw new CliError('the server ended before it said what it made: look at `sluice commit list`')
-  for (const { name, why } of imported.skipped) note(session, `left out: ${JSON.stringify(name)} ${why}`)
-  const more = imported.skippedTotal - imported.skipped.length
+  const skipped = [...leftOut, ...imported.skipped].slice(0, MAX_NAMED)
+  const skippedTotal = leftOut.length + imported.skippedTotal
+  for (const { name, why } of skipped) note(session, `left out: ${JSON.stringify(name)} ${why}`)
+  const more = skippedTotal - skipped.length
   if (more > 0) note(session, `left out: ${more} more`)
-  if (options.json) return printJson(session, imported)
+  if (options.json) return printJson(session, { ...imported, skipped, skippedTotal })
   const { added, changed, unchanged } = imported
   note(session, `${imported.files} files: ${added} new, ${changed} changed, ${unchanged} as they were`)
   print(session, `${imported.commit.id}\n`)
@@ -75,22 +79,32 @@ async function importArchive(
 async function openSource(
   session: Session,
   source: string,
-): Promise<{ readonly upload: Upload; readonly bytes: number | undefined }> {
+  skip: boolean,
+): Promise<{
+  readonly upload: Upload
+  readonly bytes: number | undefined
+  /** What of a folder never gets into the archive. */
+  readonly leftOut: readonly LeftOut[]
+}> {
+  const leftOut: LeftOut[] = []
   const plain = { size: undefined, sha256: undefined, contentType: 'application/x-tar' }
-  if (source === '-') return { upload: { ...plain, stream: session.stdin }, bytes: undefined }
+  if (source === '-') return { upload: { ...plain, stream: session.stdin }, bytes: undefined, leftOut }
   const info = await stat(source).catch((cause: unknown) => {
     throw new CliError(`${source} can't be read: ${errorMessage(cause)}`, { cause })
   })
   if (info.isDirectory()) {
-    const files = await collectFolder(source, '')
+    const files = await collectFolder(source, '', (left) => {
+      if (skip) leftOut.push(left)
+      else throw new CliError(`${JSON.stringify(left.name)} in ${source} ${left.why}: --skip leaves such things out`)
+    })
     if (files.length === 0) throw new CliError(`there are no files in ${source}`)
     const members = files.map(({ path, ...file }) => ({ ...file, name: path }))
     const bytes = files.reduce((sum, file) => sum + file.size, 0)
-    return { upload: { ...plain, stream: Readable.from(tarArchive(members), { objectMode: false }) }, bytes }
+    return { upload: { ...plain, stream: Readable.from(tarArchive(members), { objectMode: false }) }, bytes, leftOut }
   }
   if (!info.isFile())
     throw new UsageError(`${source} is neither a file nor a folder; an archive from a pipe is read with -`)
   const sha256 = await sha256OfFile(source)
   const stream = createReadStream(source, { highWaterMark: READ_BYTES })
-  return { upload: { ...plain, size: info.size, sha256, stream }, bytes: info.size }
+  return { upload: { ...plain, size: info.size, sha256, stream }, bytes: info.size, leftOut }
 }

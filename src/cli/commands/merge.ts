@@ -7,11 +7,12 @@ import type {
   RepoJson,
   RevertJson,
 } from '../../api/contract.ts'
-import { baseOf, isCommitId, parseBranch, parseRevision } from '../address.ts'
+import { baseOf, isCommitId, parseBranch, parseRevision, revisionIn } from '../address.ts'
 import { type ApiClient, apiPath } from '../client.ts'
 import { ApiError, CliError, UsageError } from '../errors.ts'
 import { humanSize, printable, table } from '../format.ts'
 import { type JsonOption, print, printJson, type Session, withJson } from '../session.ts'
+import { work } from '../work.ts'
 
 type Side = 'ours' | 'theirs'
 
@@ -65,7 +66,11 @@ function withSides(command: Command): Command {
   return command
     .option('--ours', 'where both sides changed a file, keep what the branch has')
     .option('--theirs', 'where both sides changed a file, take the other one')
-    .option('--take <side:path>', 'the same for one file: ours:path or theirs:path; may be repeated', takeOne)
+    .option(
+      '--take <side:path>',
+      'the same for one file, or for a folder: ours:path, theirs:folder/; may be repeated',
+      takeOne,
+    )
 }
 
 function takeOne(value: string, before: Readonly<Record<string, Side>> = {}): Readonly<Record<string, Side>> {
@@ -82,9 +87,18 @@ function parseMainline(value: string): number {
 function resolutionOf({ ours, theirs, take = {} }: SideOptions): { readonly resolve?: object } {
   if (ours && theirs) throw new UsageError('--ours and --theirs: choose one for all, and the others by --take')
   const all = ours ? 'ours' : theirs ? 'theirs' : undefined
-  const paths = Object.keys(take).length > 0 ? take : undefined
-  if (all === undefined && paths === undefined) return {}
-  return { resolve: { ...(all && { all }), ...(paths && { paths }) } }
+  const paths = chosen(take, (path) => !path.endsWith('/'))
+  const folders = chosen(take, (path) => path.endsWith('/'))
+  if (all === undefined && paths === undefined && folders === undefined) return {}
+  return { resolve: { ...(all && { all }), ...(paths && { paths }), ...(folders && { folders }) } }
+}
+
+function chosen(
+  take: Readonly<Record<string, Side>>,
+  isMeant: (path: string) => boolean,
+): Readonly<Record<string, Side>> | undefined {
+  const found = Object.entries(take).filter(([path]) => isMeant(path))
+  return found.length === 0 ? undefined : Object.fromEntries(found)
 }
 
 async function mergeAction(session: Session, address: string, from: string, options: MergeOptions): Promise<void> {
@@ -98,7 +112,9 @@ async function mergeAction(session: Session, address: string, from: string, opti
     ...(options.allowUnrelated && { allowUnrelated: true }),
   }
   const api = await session.api()
-  const merged = await api.post<MergeJson>(path, body).catch((error: unknown) => explain(session, error))
+  const merged = await work<MergeJson>(session, api, path, body).catch((error: unknown) =>
+    explain(session, options, error),
+  )
   if (options.json) printJson(session, merged)
   else printMerge(session, merged, { repo, branch, from })
   if (merged.kind === 'preview' && merged.conflictsTotal > 0) {
@@ -137,7 +153,9 @@ async function revertAction(session: Session, address: string, options: RevertOp
     ...(options.mainline !== undefined && { mainline: options.mainline }),
   }
   const path = apiPath`/v1/repos/${repo}/branches/${branch}/revert`
-  const reverted = await api.post<RevertJson>(path, body).catch((error: unknown) => explain(session, error))
+  const reverted = await work<RevertJson>(session, api, path, body).catch((error: unknown) =>
+    explain(session, options, error),
+  )
   if (options.json) return printJson(session, reverted)
   if (reverted.kind === 'unchanged') {
     return print(session, `nothing is left of ${address} on ${repo}@${branch}: nothing was changed\n`)
@@ -145,14 +163,16 @@ async function revertAction(session: Session, address: string, options: RevertOp
   print(session, `${reverted.commit.id} on ${repo}@${branch}: ${countsText(reverted)}\n`)
 }
 
-const CHOOSE = '--ours or --theirs decides for all of them, --take ours:PATH or --take theirs:PATH for one'
+const CHOOSE =
+  '--ours or --theirs decides for all of them, --take ours:PATH or --take theirs:PATH for one, or for a folder whose PATH ends in /'
 
-/** What both sides changed is shown file by file. */
-function explain(session: Session, error: unknown): never {
+/** What both sides changed is shown file by file; programs get it as `{kind: "conflict", conflicts, conflictsTotal}`. */
+function explain(session: Session, options: JsonOption, error: unknown): never {
   if (!(error instanceof ApiError) || error.code !== 'MergeConflict') throw error
   const conflicts = error.data['conflicts'] as readonly MergeConflictJson[]
   const total = Number(error.data['total'])
-  session.stderr.write(`${conflictTable(conflicts)}${moreText(conflicts, total)}`)
+  if (options.json) printJson(session, { kind: 'conflict', conflicts, conflictsTotal: total })
+  else session.stderr.write(`${conflictTable(conflicts)}${moreText(conflicts, total)}`)
   throw new CliError(`both sides changed ${total} file(s), and nothing was changed: ${CHOOSE}`)
 }
 
@@ -179,14 +199,6 @@ function sideText(side: MergeConflictJson['base']): string {
 
 function countsText({ added, changed, deleted }: MergeCountsJson): string {
   return `${added} file(s) added, ${changed} changed, ${deleted} deleted`
-}
-
-/** As `branch`, or as `repo@branch` of the same repo. */
-function revisionIn(repo: string, text: string): string {
-  if (!text.includes('@') || text.startsWith('@') || /^[^@]*@\{/.test(text)) return text
-  const other = parseRevision(text)
-  if (other.repo === repo) return other.revision
-  throw new UsageError(`${text} is of another repo: only branches and commits of ${repo} can be merged into it`)
 }
 
 async function branchOf(api: ApiClient, repo: string, revision: string): Promise<string> {

@@ -2,9 +2,10 @@ import type { Command } from 'commander'
 import type { PlacedJson } from '../../api/contract.ts'
 import { parseAddress, parseTarget } from '../address.ts'
 import { apiPath } from '../client.ts'
-import { UsageError } from '../errors.ts'
+import { ApiError, CliError, UsageError } from '../errors.ts'
 import { humanSize } from '../format.ts'
 import { type JsonOption, print, printJson, type Session, withJson } from '../session.ts'
+import { work } from '../work.ts'
 
 interface PlaceOptions extends JsonOption {
   readonly force?: boolean
@@ -48,7 +49,8 @@ async function moveFiles(session: Session, source: string, target: string, optio
   const path = placedPath(from.path, to.path)
   const body = { from: from.path, to: path, ...flagsOf(options) }
   const url = apiPath`/v1/repos/${to.repo}/branches/${to.branch}/files/move`
-  report(session, options, 'moved', await (await session.api()).post<PlacedJson>(url, body))
+  const moved = work<PlacedJson>(session, await session.api(), url, body)
+  report(session, options, 'moved', await moved.catch((error: unknown) => Promise.reject(orFolder(error, from))))
 }
 
 async function copyFiles(session: Session, source: string, target: string, options: PlaceOptions): Promise<void> {
@@ -60,7 +62,13 @@ async function copyFiles(session: Session, source: string, target: string, optio
   const folder = options.recursive && !isFolder ? `${from}/` : from
   const body = { source: `${repo}@${revision}`, from: folder, to: placedPath(folder, to.path), ...flagsOf(options) }
   const url = apiPath`/v1/repos/${to.repo}/branches/${to.branch}/files/copy`
-  report(session, options, 'copied', await (await session.api()).post<PlacedJson>(url, body))
+  report(session, options, 'copied', await work<PlacedJson>(session, await session.api(), url, body))
+}
+
+/** A folder is moved by a path that ends in a slash; without one, a file of that name is meant. */
+function orFolder(error: unknown, { repo, branch, path = '' }: ReturnType<typeof parseTarget>): unknown {
+  if (!(error instanceof ApiError) || error.code !== 'PathNotFound' || path.endsWith('/')) return error
+  return new CliError(`${error.message}; a folder ends in a slash: ${repo}@${branch}:${path}/`, { cause: error })
 }
 
 /** A folder goes to the folder that is named; a file into it, under its own name. */

@@ -12,7 +12,7 @@ const phases = {
   versions: 'versions removed',
   trees: 'commits rewritten',
   content: 'looked at for unused content',
-  databases: 'databases written anew',
+  databases: 'of 2 databases written anew; writes wait for it',
 } as const
 
 interface PurgeOptions extends JsonOption {
@@ -68,11 +68,16 @@ function finish(session: Session, options: JsonOption, line: Extract<PurgeEventJ
     printJson(session, result)
     return
   }
-  const { purge, reclaimedBytes, derived, derivedTotal } = line
+  const { purge, reclaimedBytes, derived, derivedTotal, scrubMs } = line
+  if (purge.versions === 0 && purge.commits === 0) {
+    const folder = purge.path.endsWith('/') && !purge.prefix ? ' (everything below a folder takes --prefix)' : ''
+    note(session, `nothing of ${purge.repo} has that name${folder}: was it meant? The record of the purge stays`)
+  }
   print(
     session,
     `purged: ${purge.versions} version(s), from ${purge.commits} commit(s); ${humanSize(Math.max(0, reclaimedBytes))} freed on the disk\n`,
   )
+  note(session, `the databases were written anew within ${(scrubMs / 1000).toFixed(1)} s, for which writes waited`)
   if (derivedTotal === 0) return
   note(
     session,

@@ -1,7 +1,7 @@
 import type { Command } from 'commander'
 import type { BranchJson, CommitJson, RepoJson } from '../../api/contract.ts'
 import { ROOMY_REPO_NAME } from '../../kernel/index.ts'
-import { parseAddress, parseBranch } from '../address.ts'
+import { parseAddress, parseBranch, revisionIn } from '../address.ts'
 import { apiPath, queryString } from '../client.ts'
 import { CliError, UsageError } from '../errors.ts'
 import { ago, details, humanSize } from '../format.ts'
@@ -82,7 +82,10 @@ export function addBranchCommands(program: Command, session: Session): void {
     .action(async (address: string, { head }: { head?: string }) => {
       const { repo, branch: name } = parseBranch(address)
       const api = await session.api()
-      await api.post(apiPath`/v1/repos/${repo}/branches`, { name, ...(head !== undefined && { from: head }) })
+      await api.post(apiPath`/v1/repos/${repo}/branches`, {
+        name,
+        ...(head !== undefined && { from: revisionIn(repo, head) }),
+      })
       warnOfDigit(session, repo)
     })
   withJson(branch.command('list <repo>').description('list the branches of a repo')).action(

@@ -17,7 +17,8 @@ interface Held {
  * Who makes or reads trees that no row refers to. Garbage collection waits for the makers that began before it looks at the rows, and
  * keeps what is pinned.
  *
- * Whoever makes a tree calls `begin` _before_ it reads the roots that it starts from, and ends the lease when a row refers to what it
+ * Whoever makes a tree calls `begin` _before_ it reads the roots that it starts from, reads them from rows (what rows let go while garbage is
+ * collected is kept, see `letGoSchema`) or has them held, and ends the lease when a row refers to what it
  * made (or it failed). Whoever only reads for long, or keeps finished trees in memory, holds them: `hold` is not waited for.
  */
 export class Leases {

@@ -80,16 +80,32 @@ async function findInRepo(
   const all = await byPrefix(queries, prefix)
   const own = all.filter((commit) => commit.repo === repo)
   if (own.length > 0) return { commit: theOne(own, prefix), via: 'own' }
-  if (all.length === 0) {
-    throw new CommitNotFound(`no commit begins with ${prefix}`, { commit: prefix })
-  }
-  const foreign = theOne(all, prefix)
+  // Of other repos nothing is told that the caller did not say, not even whether they have such a commit.
+  const nothing = () =>
+    new CommitNotFound(`${repo} has no commit that begins with ${prefix}, and none that was made by one`, {
+      commit: prefix,
+    })
+  const foreign = all.find((commit) => commit.id === prefix) ?? (all.length === 1 ? all[0] : undefined)
+  if (!foreign) throw all.length === 0 ? nothing() : await ambiguousAbroad(queries, repo, prefix, all, nothing)
   const made = await madeBy(queries, repo, foreign.id as CommitId)
-  if (made.length === 0) {
-    throw new CommitNotFound(`no commit of ${repo} was made by ${foreign.repo}@${foreign.id}`, { commit: foreign.id })
-  }
-  if (made.length > 1) throw ambiguous(`${foreign.repo}@${foreign.id} led to several commits of ${repo}`, made)
+  if (made.length === 0) throw nothing()
+  if (made.length > 1) throw ambiguous(`the commit ${prefix} led to several commits of ${repo}`, made)
   return { commit: made[0]!, via: 'propagation' }
+}
+
+/** Of several commits of other repos those count that led to one of this repo. */
+async function ambiguousAbroad(
+  queries: Queries,
+  repo: RepoName,
+  prefix: string,
+  all: readonly Candidate[],
+  nothing: () => CommitNotFound,
+): Promise<CommitNotFound | AmbiguousCommit> {
+  for (const { id } of all) {
+    const made = await madeBy(queries, repo, id as CommitId)
+    if (made.length > 0) return ambiguous(`several commits begin with ${prefix}, and led to`, made)
+  }
+  return nothing()
 }
 
 async function byPrefix(queries: Queries, prefix: string): Promise<readonly Candidate[]> {

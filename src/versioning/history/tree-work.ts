@@ -6,6 +6,9 @@ import type { LeafItem, MergeOptions, MergeSlice } from '../tree/index.ts'
 import type { PlaceReply, PlaceRequest } from './files/place-slice.ts'
 import type { WithoutReply, WithoutRequest } from './files/without-slice.ts'
 
+/** Three times what one half of its space for young objects has: left to itself, V8 takes more the more memory a machine has. */
+const MAX_YOUNG_MIB = 48
+
 /** What the worker is started with. */
 export interface TreeWorkerData {
   readonly databaseFile: string
@@ -54,9 +57,10 @@ export interface MergeRequest {
   readonly maxConflicts: number
 }
 
-export interface MergeReply
-  extends Pick<MergeSlice, 'root' | 'files' | 'bytes' | 'counts' | 'conflictsTotal' | 'decided'> {
+export interface MergeReply extends Pick<MergeSlice, 'root' | 'files' | 'bytes' | 'counts' | 'conflictsTotal'> {
   readonly conflicts: readonly MergeConflictPath[]
+  /** Of the decisions by path and by folder: those that conflicts were decided by. */
+  readonly decided: { readonly paths: readonly string[]; readonly folders: readonly string[] }
   readonly next: Uint8Array | undefined
 }
 
@@ -183,6 +187,7 @@ class TreeWorkClient implements TreeWork {
     const extension = import.meta.url.endsWith('.ts') ? 'ts' : 'js'
     const worker = new Worker(new URL(`./tree-worker.${extension}`, import.meta.url), {
       workerData: this.#data,
+      resourceLimits: { maxYoungGenerationSizeMb: MAX_YOUNG_MIB },
       // Flags that this process was started with may make no sense for a module.
       execArgv: [],
     })

@@ -1,5 +1,14 @@
 import { parentPort, workerData } from 'node:worker_threads'
-import { type Database, DomainError, errorMessage, openSqlite, silentLog, unreachable } from '../../kernel/index.ts'
+import {
+  type Database,
+  DomainError,
+  errorMessage,
+  MIB,
+  openSqlite,
+  SCRUB_PATIENCE_MS,
+  silentLog,
+  unreachable,
+} from '../../kernel/index.ts'
 import type { CommitId, Content, TreeHash } from '../model/index.ts'
 import {
   applyCounted,
@@ -27,9 +36,20 @@ const { databaseFile, nodesFile, salt } = workerData as TreeWorkerData
 const settings: TreeSettings = { salt: Buffer.from(salt) }
 const port = parentPort!
 
+/** New changes are read once, in their order. */
+const CHANGES_CACHE_BYTES = 11 * MIB
+/** The index over hashes, into which nodes are written in no order; the nodes themselves have a cache of their own. */
+const NODES_CACHE_BYTES = 44 * MIB
+
 const onFatal = (error: Error) => port.postMessage({ id: 0, ok: false, code: 'Fatal', message: errorMessage(error) })
-const db = await openSqlite({ file: databaseFile, log: silentLog, onFatal })
-const nodesDb = await openSqlite({ file: nodesFile, log: silentLog, onFatal })
+const db = await openSqlite({ file: databaseFile, log: silentLog, onFatal, cacheBytes: CHANGES_CACHE_BYTES })
+const nodesDb = await openSqlite({
+  file: nodesFile,
+  log: silentLog,
+  onFatal,
+  cacheBytes: NODES_CACHE_BYTES,
+  patienceMs: SCRUB_PATIENCE_MS,
+})
 const store = openNodeStore(nodesDb)
 
 // One request at a time: the trees share the one writer of the nodes' file anyway.

@@ -104,10 +104,16 @@ export class Views {
     return mergedCursor(treeCursor(this.#context.nodes, view.root as TreeHash), overlay.cursor)
   }
 
-  /** The tree of a finished commit. Throws CommitNotFound, CommitUnavailable. */
-  async rootOf(target: Extract<Target, { kind: 'commit' }>): Promise<TreeHash> {
+  /**
+   * The tree of a finished commit. `toBuildOn`: what is made of it must be kept, so that a row has to have it still. Throws CommitNotFound,
+   * CommitUnavailable.
+   */
+  async rootOf(
+    target: Extract<Target, { kind: 'commit' }>,
+    { toBuildOn = false }: { toBuildOn?: boolean } = {},
+  ): Promise<TreeHash> {
     const roots = this.#roots
-    const remembered = roots.get(target.commit)
+    const remembered = toBuildOn ? undefined : roots.get(target.commit)
     if (remembered) return remembered
     const row = await this.#context.db.get<{
       repo: string

@@ -13,7 +13,7 @@ export const deleteObjectTagging = operation({
     const at = await context.branch(bucket)
     const found = await findEntry(context, bucket, path, version)
     await admitBesideVersion(context, bucket, at, found.entry)
-    await context.versioning.tags.replace(at, found.entry.version, [])
+    await context.versioning.tags.replace(at, found.entry, [])
     return found
   },
   write: (found) => ({ status: 204, headers: versionHeader(found) }),

@@ -28,7 +28,7 @@ export const putObjectAcl = operation({
     const at = await context.branch(bucket)
     const found = await findEntry(context, bucket, path, version)
     await admitBesideVersion(context, bucket, at, found.entry)
-    await context.versioning.sharing.shareVersion(at, found.entry.version, access)
+    await context.versioning.sharing.shareVersion(at, found.entry, access)
     return found
   },
   write: (found) => ({ status: 200, headers: versionHeader(found) }),

@@ -20,7 +20,7 @@ export const putObjectTagging = operation({
     const at = await context.branch(bucket)
     const found = await findEntry(context, bucket, path, version)
     await admitBesideVersion(context, bucket, at, found.entry)
-    await context.versioning.tags.replace(at, found.entry.version, tags)
+    await context.versioning.tags.replace(at, found.entry, tags)
     return found
   },
   write: (found) => ({ status: 200, headers: versionHeader(found) }),

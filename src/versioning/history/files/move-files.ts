@@ -12,6 +12,7 @@ import {
   type TreeHash,
 } from '../../model/index.ts'
 import type { Moves, Placed, PlaceInput } from '../../moves.ts'
+import type { OnWork } from '../../work.ts'
 import { controlReason } from '../branches.ts'
 import { type CountedTree, type Landing, landTree, liveTree, readLandState } from '../graph/land-tree.ts'
 import type { Views } from '../views.ts'
@@ -45,7 +46,13 @@ export class BranchMoves implements Moves {
 
   async move(at: BranchAddress, input: PlaceInput): Promise<Placed> {
     checkPaths(input)
-    if (input.to.startsWith(input.from) && (input.from.endsWith('/') || input.from === '' || input.to === input.from)) {
+    if (input.to === input.from) {
+      throw new InvalidInput(`${input.from || 'everything'} is to be moved to where it is: choose another place`, {
+        from: input.from,
+        to: input.to,
+      })
+    }
+    if (input.to.startsWith(input.from) && (input.from.endsWith('/') || input.from === '')) {
       throw new InvalidInput(
         `${input.from || 'everything'} can't be moved into itself, to ${input.to}: choose another place`,
         {
@@ -56,15 +63,19 @@ export class BranchMoves implements Moves {
     }
     const message = input.message ?? `move ${input.from} to ${input.to}`
     for (let attempt = 0; attempt < MAX_TRIES; attempt++) {
-      const placed = await this.#leased((base, commit) => {
-        const source = base.root
-        return this.#place(
-          at,
-          base,
-          { source, commit, modifiedMs: undefined, takeOut: true, access: true },
-          { ...input, message },
-        )
-      }, at)
+      const placed = await this.#leased(
+        (base, commit) => {
+          const source = base.root
+          return this.#place(
+            at,
+            base,
+            { source, commit, modifiedMs: undefined, takeOut: true, access: true },
+            { ...input, message },
+          )
+        },
+        at,
+        input.onWork,
+      )
       if (placed) return placed
     }
     throw new BranchMoved(
@@ -82,15 +93,19 @@ export class BranchMoves implements Moves {
     const message = input.message ?? `copy ${source.repo}@${source.commit}:${input.from} to ${input.to}`
     const modifiedMs = landing.context.clock.now()
     for (let attempt = 0; attempt < MAX_TRIES; attempt++) {
-      const placed = await this.#leased(async (base, commit) => {
-        const root = await views.rootOf({ kind: 'commit', ...source })
-        return this.#place(
-          at,
-          base,
-          { source: root, commit, modifiedMs, takeOut: false, access: false },
-          { ...input, message },
-        )
-      }, at)
+      const placed = await this.#leased(
+        async (base, commit) => {
+          const root = await views.rootOf({ kind: 'commit', ...source }, { toBuildOn: true })
+          return this.#place(
+            at,
+            base,
+            { source: root, commit, modifiedMs, takeOut: false, access: false },
+            { ...input, message },
+          )
+        },
+        at,
+        input.onWork,
+      )
       if (placed) return placed
     }
     throw new BranchMoved(
@@ -103,13 +118,17 @@ export class BranchMoves implements Moves {
   }
 
   /** From before what the branch holds is read, until the commit refers to what was made of it. */
-  async #leased<T>(work: (base: CountedTree, commit: CommitId) => Promise<T>, at: BranchAddress): Promise<T> {
+  async #leased<T>(
+    work: (base: CountedTree, commit: CommitId) => Promise<T>,
+    at: BranchAddress,
+    onWork: OnWork | undefined,
+  ): Promise<T> {
     const { context, waitForCommit } = this.#parts.landing
     const end = context.leases.begin()
     try {
       for (;;) {
         const state = await readLandState(context.db, at, { by: 'write' })
-        if (!state.landing) return await work(await liveTree(context, state), context.newCommitId())
+        if (!state.landing) return await work(await liveTree(context, state, onWork), context.newCommitId())
         await waitForCommit(state.landing as CommitId)
       }
     } finally {
@@ -131,8 +150,12 @@ export class BranchMoves implements Moves {
       const request = requestOf(base, { ...how, beside }, input)
       // Taken out first: a folder that moves up may hold files that come to stand where it was.
       const out = how.takeOut ? await this.#slices({ ...request, to: undefined }) : nothing(base.root)
-      const put = await this.#slices({ ...request, root: out.root, base: out.root, to: input.to }, (carried) =>
-        this.#carry(commit, carried, how.access),
+      const put = await this.#slices(
+        { ...request, root: out.root, base: out.root, to: input.to },
+        async (carried, placed) => {
+          if (carried.length > 0) await this.#carry(commit, carried, how.access)
+          input.onWork?.({ step: 'placing', done: placed })
+        },
       )
       refuse(input, put)
       const tree = {
@@ -148,8 +171,10 @@ export class BranchMoves implements Moves {
         message,
         ...(author === undefined ? {} : { author }),
         by: 'write',
+        onWork: input.onWork,
       })
       if (landed.kind !== 'landed') throw new Error('a commit that was asked for was not made')
+      input.onWork?.({ step: 'finishing', done: put.placed })
       return { commit: await landing.waitForCommit(commit), files: put.placed, sizeBytes: put.placedBytes }
     } catch (error) {
       await this.#forget(commit)
@@ -158,7 +183,7 @@ export class BranchMoves implements Moves {
     }
   }
 
-  async #slices(request: PlaceRequest, onCarried?: (carried: Carried) => Promise<void>): Promise<Slices> {
+  async #slices(request: PlaceRequest, onSlice?: (carried: Carried, placed: number) => Promise<void>): Promise<Slices> {
     const sum = nothing(request.root)
     let start: Uint8Array | undefined
     do {
@@ -179,7 +204,7 @@ export class BranchMoves implements Moves {
       sum.existing = [...sum.existing, ...slice.existing]
       sum.existingTotal += slice.existingTotal
       sum.tooLong = [...sum.tooLong, ...slice.tooLong].slice(0, MAX_NAMED)
-      if (onCarried && slice.carried.length > 0) await onCarried(slice.carried)
+      if (onSlice) await onSlice(slice.carried, sum.placed)
       start = slice.next
     } while (start)
     return sum

@@ -2,17 +2,20 @@ import type { Database, Transaction } from '../../../kernel/index.ts'
 import type { Sharing } from '../../beside.ts'
 import { type BranchAddress, type CannedAccess, isVersion, type VersionId } from '../../model/index.ts'
 import { missing, writableBranch } from '../branches.ts'
+import type { KeptVersions } from './kept-versions.ts'
 import type { Carried } from './place-slice.ts'
 import { refuseScratch } from './tags.ts'
 
 /** Who besides its users a branch or a version is shared with: a column of the branch, and rows by version id outside the tree. */
 export class StoredSharing implements Sharing {
   readonly #db: Database
+  readonly #kept: Pick<KeptVersions, 'refuse'>
   /** Most stores share nothing; whoever has no right is then refused before anything is looked at. */
   #some = false
 
-  constructor(db: Database) {
+  constructor(db: Database, kept: Pick<KeptVersions, 'refuse'>) {
     this.#db = db
+    this.#kept = kept
   }
 
   async open(): Promise<void> {
@@ -57,10 +60,11 @@ export class StoredSharing implements Sharing {
     })
   }
 
-  async shareVersion(at: BranchAddress, version: VersionId, access: CannedAccess): Promise<void> {
+  async shareVersion(...[at, file, access]: Parameters<Sharing['shareVersion']>): Promise<void> {
+    await this.#kept.refuse(at, file)
     await this.#db.write(async (tx) => {
       await writableBranch(tx, at)
-      await this.write(tx, version, access)
+      await this.write(tx, file.version, access)
     })
   }
 

@@ -1,8 +1,9 @@
 import { type Database, InvalidInput, type Transaction } from '../../../kernel/index.ts'
 import type { ObjectTags } from '../../beside.ts'
-import { type BranchAddress, isVersion, type Tag, type VersionId } from '../../model/index.ts'
+import { isVersion, type Tag, type VersionId } from '../../model/index.ts'
 import { writableBranch } from '../branches.ts'
 import { GroupedReads } from '../grouped-reads.ts'
+import type { KeptVersions } from './kept-versions.ts'
 import type { Carried } from './place-slice.ts'
 
 const none: readonly Tag[] = []
@@ -10,12 +11,14 @@ const none: readonly Tag[] = []
 /** Tags of versions: rows by version id, outside the tree, so that a commit never changes when a tag does. */
 export class VersionTags implements ObjectTags {
   readonly #db: Database
+  readonly #kept: Pick<KeptVersions, 'refuse'>
   readonly #reads: GroupedReads<VersionId, readonly Tag[]>
   /** Most stores have no tag at all; their reads are not to pay for one statement more. */
   #some = false
 
-  constructor(db: Database) {
+  constructor(db: Database, kept: Pick<KeptVersions, 'refuse'>) {
     this.#db = db
+    this.#kept = kept
     this.#reads = new GroupedReads((versions) => this.#ask(versions))
   }
 
@@ -31,10 +34,11 @@ export class VersionTags implements ObjectTags {
     return this.#some ? this.#reads.ask(version) : none
   }
 
-  async replace(at: BranchAddress, version: VersionId, tags: readonly Tag[]): Promise<void> {
+  async replace(...[at, file, tags]: Parameters<ObjectTags['replace']>): Promise<void> {
+    await this.#kept.refuse(at, file)
     await this.#db.write(async (tx) => {
       await writableBranch(tx, at)
-      await this.write(tx, version, tags)
+      await this.write(tx, file.version, tags)
     })
   }
 

@@ -1,5 +1,5 @@
 import { faultPoint, type Queries, type Transaction } from '../../../kernel/index.ts'
-import { type BranchAddress, type CommitId, CommitNotFound } from '../../model/index.ts'
+import { type BranchAddress, type CommitId, CommitNotFound, type TreeHash } from '../../model/index.ts'
 import { apply, applyCounted, decideMerge, lookupMany, type TreeChange } from '../../tree/index.ts'
 import { stagedChange } from '../batches/overlay.ts'
 import { sealOpenBatch } from '../batches/seal.ts'
@@ -9,10 +9,10 @@ import { decisionsOf } from './merge-slice.ts'
 
 /** Paths compared at once: few enough that requests are served in between. */
 const PATHS_AT_ONCE = 500
-/** What the deciding transaction compares itself: some ten milliseconds of looking up. */
-const MAX_COMPARED_WITHIN = 500
-/** What it merges itself, where the very files are written that are brought: some ten milliseconds too. */
-const MAX_MERGED_WITHIN = 100
+/** What the deciding transaction compares itself: some milliseconds of looking up. */
+const MAX_COMPARED_WITHIN = 250
+/** What it merges itself at the very last, where the files are written that are brought and others between them: some ten milliseconds. */
+const MAX_MERGED_WITHIN = 50
 /** Rounds of comparing what came during the round before, each shorter. */
 const MAX_ROUNDS = 2_000
 
@@ -31,6 +31,13 @@ export async function compareLater(context: HistoryContext, merged: Merged, inpu
   return seq
 }
 
+/** A merge that changes were compared with up to `comparedSeq`. */
+export interface Looked extends Merged {
+  readonly comparedSeq: number
+  /** Nodes of the tree may be written while the transaction that decides holds up all other writes: when nothing else has helped. */
+  readonly mayWriteTree: boolean
+}
+
 /**
  * The one step in which everything of it appears on the branch. Undefined if changes came between that are more than can be compared, or
  * merged, here, or are in conflict; `replaced` if another tree did, or the branch was pointed elsewhere.
@@ -39,13 +46,14 @@ export async function decideLanding(
   tx: Transaction,
   context: HistoryContext,
   at: BranchAddress,
-  looked: Merged & { readonly comparedSeq: number },
+  looked: Looked,
   input: LandInput,
 ): Promise<Landed | 'replaced' | undefined> {
   const { state } = looked
   const now = await readLandState(tx, at, input)
-  if (await isElsewhere(tx, now, input.since ?? state)) return 'replaced'
-  const merged = await mergeWithin(tx, context, looked, input)
+  if (await isElsewhere(tx, now, { ...input, since: input.since ?? state })) return 'replaced'
+  const later = await weighLater(tx, context, looked, input)
+  const merged = later && (await placeLater(context, looked, later, input))
   if (!merged) return undefined
   if (input.skipUnchanged && merged.tree.root === merged.ours) {
     return { kind: 'unchanged', head: (now.head ?? undefined) as CommitId | undefined }
@@ -58,33 +66,86 @@ export async function decideLanding(
 }
 
 /**
- * What came in the last moment. As a rule it stays as the branch has it, and is left to the finisher; where it is among what is brought, all
- * that came since is merged here, if that is little: however fast the same files are written, this ends.
+ * The same as the transaction is about to do, before it begins: what it reads is at hand then, and what it could not take is merged by the
+ * worker without its being tried. False where that is so.
  */
-async function mergeWithin(
-  tx: Transaction,
+export async function weighBefore(context: HistoryContext, looked: Looked, input: LandInput): Promise<boolean> {
+  const later = await weighLater(context.db, context, looked, input)
+  return later !== undefined && (await placeLater(context, looked, later, input)) !== undefined
+}
+
+/**
+ * What came in the last moment. As a rule it stays as the branch has it, and is left to the finisher (`above`). Where files are among it that
+ * are taken from the other side, the tree has them already (`held`, up to `seq`): only what the branch keeps, and was written before the last
+ * of those, has to be merged into it (`into`). Undefined: that is too much for here, or in conflict.
+ */
+type Later =
+  | { readonly kind: 'above' }
+  | { readonly kind: 'held'; readonly seq: number }
+  | { readonly kind: 'into'; readonly seq: number; readonly decided: Decided }
+
+async function weighLater(
+  queries: Queries,
   context: HistoryContext,
-  looked: Merged & { readonly comparedSeq: number },
+  looked: Looked,
+  input: LandInput,
+): Promise<Later | undefined> {
+  const { state, tree } = looked
+  const last = await laterChanges(queries, state, looked.comparedSeq, MAX_COMPARED_WITHIN + 1)
+  if (last.length > MAX_COMPARED_WITHIN) return undefined
+  if ((await decideLater(context, last, input)).kind === 'ours') return { kind: 'above' }
+  const later = await laterChanges(queries, state, looked.seq, MAX_COMPARED_WITHIN + 1)
+  if (later.length > MAX_COMPARED_WITHIN) return undefined
+  const decided = await decideLater(context, later, input)
+  if (decided.kind === 'conflict') return undefined
+  const { changes, lastTheirs } = decided
+  // Whether anything is brought at all is told by what the branch has, which has to be merged into a tree too.
+  if (!input.skipUnchanged && (await holdsAll(context, tree.root, changes, lastTheirs))) {
+    return { kind: 'held', seq: lastTheirs }
+  }
+  return { kind: 'into', seq: later.at(-1)?.seq ?? looked.seq, decided }
+}
+
+/** Writing to a tree is left to the worker, until the very last: however fast the same files are written, this ends. */
+async function placeLater(
+  { nodes, treeSettings }: HistoryContext,
+  looked: Looked,
+  later: Later,
   input: LandInput,
 ): Promise<Merged | undefined> {
-  const { state, tree } = looked
-  const last = await laterChanges(tx, state, looked.comparedSeq, MAX_COMPARED_WITHIN + 1)
-  if (last.length > MAX_COMPARED_WITHIN) return undefined
-  if ((await decideLater(context, last, input)).kind === 'ours') return looked
-  const later = await laterChanges(tx, state, looked.seq, MAX_MERGED_WITHIN + 1)
-  if (later.length > MAX_MERGED_WITHIN) return undefined
-  const { kind, own, changes } = await decideLater(context, later, input)
-  if (kind === 'conflict') return undefined
-  const { nodes, treeSettings } = context
+  if (later.kind === 'above') return looked
+  if (later.kind === 'held') return { ...looked, seq: later.seq }
+  const { own, changes } = later.decided
+  if (!looked.mayWriteTree || changes.length > MAX_MERGED_WITHIN) return undefined
+  const { tree } = looked
   const added = await applyCounted(nodes, treeSettings, tree.root, changes)
   const ours = input.skipUnchanged ? await apply(nodes, treeSettings, looked.ours, own) : looked.ours
   const { root } = added
   return {
     ...looked,
     ours,
-    seq: later.at(-1)?.seq ?? looked.seq,
+    seq: later.seq,
     tree: { root, files: tree.files + added.files, bytes: tree.bytes + added.bytes },
   }
+}
+
+/** Whether a tree has each of these already, but for those that lie above it because they came after `seq`. */
+async function holdsAll(
+  { nodes }: Pick<HistoryContext, 'nodes'>,
+  root: TreeHash,
+  changes: readonly Change[],
+  seq: number,
+): Promise<boolean> {
+  const wanted = changes.filter((change) => change.seq <= seq)
+  const found = await lookupMany(
+    nodes,
+    root,
+    wanted.map(({ key }) => key),
+  )
+  return wanted.every(({ item }, index) => {
+    const there = found[index]
+    return item === null ? there === undefined : there !== undefined && item.value.equals(there.value)
+  })
 }
 
 interface LaterChange {
@@ -108,12 +169,19 @@ function laterChanges(
   )
 }
 
+interface Change extends TreeChange {
+  /** Of the newest change of the path. */
+  readonly seq: number
+}
+
 interface Decided {
   /** `ours`: all of them stay as the branch has them, and may lie above the merged tree. */
   readonly kind: 'ours' | 'mixed' | 'conflict'
   readonly own: readonly TreeChange[]
   /** What becomes of these paths in the merged tree. */
-  readonly changes: readonly TreeChange[]
+  readonly changes: readonly Change[]
+  /** The number of the newest change that the other side wins over; 0: there is none. */
+  readonly lastTheirs: number
 }
 
 async function decideLater(
@@ -123,21 +191,24 @@ async function decideLater(
 ): Promise<Decided> {
   const newest = new Map(changed.map((row) => [row.path, row]))
   const own = [...newest.values()]
-    .map((row) => stagedChange(Buffer.from(row.path), row))
+    .map((row) => ({ ...stagedChange(Buffer.from(row.path), row), seq: row.seq }))
     .sort((a, b) => a.key.compare(b.key))
   const keys = own.map(({ key }) => key)
   const before = await lookupMany(nodes, base, keys)
   const theirs = await lookupMany(nodes, tree.root, keys)
   const decisions = decisionsOf(resolve)
   let kind: Decided['kind'] = 'ours'
-  const changes = own.map(({ key, item }, index) => {
+  let lastTheirs = 0
+  const changes = own.map(({ key, item, seq }, index) => {
     const decided = decideMerge(before[index], item ?? undefined, theirs[index])
     const side = decided === 'conflict' ? decisions.of(key.toString()) : decided
     if (side === undefined) kind = 'conflict'
     else if (side === 'theirs' && kind === 'ours') kind = 'mixed'
-    return side === 'theirs' ? { key, item: theirs[index] ?? null } : { key, item }
+    if (side !== 'theirs') return { key, item, seq }
+    lastTheirs = Math.max(lastTheirs, seq)
+    return { key, item: theirs[index] ?? null, seq }
   })
-  return { kind, own, changes }
+  return { kind, own, changes, lastTheirs }
 }
 
 async function refuseGone(tx: Transaction, at: BranchAddress, parent: CommitId | undefined): Promise<void> {

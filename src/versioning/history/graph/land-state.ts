@@ -2,6 +2,7 @@ import type { Queries } from '../../../kernel/index.ts'
 import type { MergeCounts, MergeResolution } from '../../merges.ts'
 import { type BranchAddress, type Commit, type CommitId, ReadOnly, type TreeHash } from '../../model/index.ts'
 import { EMPTY_TREE } from '../../tree/index.ts'
+import type { OnWork } from '../../work.ts'
 import { missing, readOnlyReason } from '../branches.ts'
 import type { HistoryContext } from '../context.ts'
 import { LINE_SEQ } from './branch-line.ts'
@@ -35,12 +36,15 @@ export interface LandInput {
   /** Only a merge may go onto a protected branch. */
   readonly by?: 'merge' | 'write'
   readonly resolve?: MergeResolution
+  readonly onWork?: OnWork | undefined
   /** What to do about a conflict, in words; to choose sides, where it is left out. */
   readonly onConflict?: string
   /** Makes no commit if nothing would change. */
   readonly skipUnchanged?: boolean
   /** Counts are found by comparing the trees; where that is not needed, `counts` is undefined if the branch did not move. */
   readonly wantsCounts?: boolean
+  /** Only onto a branch that has no commit, not even an open one: if it has one by then, the answer is `moved`. */
+  readonly ontoNothing?: boolean
   /** What the caller looked at: if trees were landed on the branch since, or it was pointed elsewhere, the answer is `moved`. */
   readonly since?: Pick<LandState, 'id' | 'ordinals' | 'line_seq'>
 }
@@ -64,6 +68,8 @@ export interface LandState {
   readonly ordinals: number
   readonly last_seq: number
   readonly tip: string | null
+  /** The batch that is gathered: history too, once this is landed. */
+  readonly open_commit: string | null
   readonly head: string | null
   /** Where the branch was last pointed elsewhere. */
   readonly line_seq: number
@@ -93,7 +99,7 @@ export async function readLandState(
 ): Promise<LandState> {
   const state = await queries.get<LandState>(
     // The tree that was folded last: of a batch on its way, else of the head. One of another branch is where this one began.
-    `SELECT b.id, b.kind, b.pipeline, b.protected, b.ordinals, b.last_seq, b.tip, b.head, ${LINE_SEQ} AS line_seq,
+    `SELECT b.id, b.kind, b.pipeline, b.protected, b.ordinals, b.last_seq, b.tip, b.open_commit, b.head, ${LINE_SEQ} AS line_seq,
             coalesce(f.root, h.root, ?1) AS root, coalesce(f.files, h.files, 0) AS files, coalesce(f.bytes, h.bytes, 0) AS bytes,
             coalesce(f.folded_seq, max(CASE WHEN h.branch_id = b.id THEN h.last_seq ELSE 0 END, ${LINE_SEQ})) AS seq,
             (SELECT id FROM commits INDEXED BY commits_unfinished WHERE branch_id = b.id AND finished_ms IS NULL AND kind = 'tree'
@@ -116,8 +122,18 @@ export async function readLandState(
   return state
 }
 
-/** Whether trees were landed since, or the branch was pointed elsewhere; changes of single files do not count. */
-export async function isElsewhere(queries: Queries, state: LandState, since: LandInput['since']): Promise<boolean> {
+/** Whether the branch has no history that could be another one: no commit, and none that is being gathered. */
+export function isNothing(state: Pick<LandState, 'tip' | 'open_commit'>): boolean {
+  return state.tip === null && state.open_commit === null
+}
+
+/** Whether trees were landed since, or the branch was pointed elsewhere; changes of single files do not count, but for the first of all. */
+export async function isElsewhere(
+  queries: Queries,
+  state: LandState,
+  { since, ontoNothing = false }: Pick<LandInput, 'since' | 'ontoNothing'>,
+): Promise<boolean> {
+  if (ontoNothing && !isNothing(state)) return true
   if (since === undefined) return false
   if (state.id !== since.id || state.line_seq !== since.line_seq) return true
   if (state.ordinals === since.ordinals) return false

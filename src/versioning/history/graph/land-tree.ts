@@ -7,8 +7,9 @@ import {
   NotInConflict,
   type TreeHash,
 } from '../../model/index.ts'
+import type { OnWork } from '../../work.ts'
 import type { HistoryContext } from '../context.ts'
-import { compareLater, decideLanding } from './land-decide.ts'
+import { compareLater, decideLanding, weighBefore } from './land-decide.ts'
 import {
   type CountedTree,
   isElsewhere,
@@ -22,6 +23,8 @@ import {
 
 /** Each try but the first follows a restore, a merge or a write to the very files that are brought; more of them is somebody at it all the time. */
 const MAX_TRIES = 20
+/** So often what came between is merged by the worker, before the transaction that decides may do it itself. */
+const TRIES_OUTSIDE = 10
 /** Changes folded, and differences merged, by one request to the tree worker: others get their turn in between. */
 const PER_SLICE = 20_000
 /** Conflicts named in one refusal. */
@@ -30,6 +33,7 @@ const CHOOSE_SIDES = 'say for each file, or for all, which side it is taken from
 
 export {
   type CountedTree,
+  isNothing,
   type Landed,
   type LandInput,
   type Landing,
@@ -54,7 +58,7 @@ export async function landTree(landing: Landing, at: BranchAddress, input: LandI
   try {
     for (let attempt = 0; attempt < MAX_TRIES; attempt++) {
       const state = await readLandState(context.db, at, input)
-      if (await isElsewhere(context.db, state, input.since)) return { kind: 'moved' }
+      if (await isElsewhere(context.db, state, input)) return { kind: 'moved' }
       if (state.landing) {
         await landing.waitForCommit(state.landing as CommitId)
         continue
@@ -82,10 +86,13 @@ async function land(
 ): Promise<Landed | undefined> {
   let merged = await merge(context, state, input)
   for (let round = 0; round < MAX_TRIES; round++) {
-    const looked = { ...merged, comparedSeq: await compareLater(context, merged, input) }
-    const landed = await context.db.write((tx) => decideLanding(tx, context, at, looked, input))
-    if (landed === 'replaced') return undefined
-    if (landed) return landed
+    const comparedSeq = await compareLater(context, merged, input)
+    const looked = { ...merged, comparedSeq, mayWriteTree: round >= TRIES_OUTSIDE }
+    if (await weighBefore(context, looked, input)) {
+      const landed = await context.db.write((tx) => decideLanding(tx, context, at, looked, input))
+      if (landed === 'replaced') return undefined
+      if (landed) return landed
+    }
     merged = await mergeLaterChanges(context, merged, input)
   }
   return undefined
@@ -103,7 +110,7 @@ export async function previewLanding(
     for (let attempt = 0; attempt < MAX_TRIES; attempt++) {
       const state = await readLandState(context.db, at, input)
       if (state.landing) await landing.waitForCommit(state.landing as CommitId)
-      else return await compareTrees(context, await liveTree(context, state), input, 'dry')
+      else return await compareTrees(context, await liveTree(context, state, input.onWork), input, 'dry')
     }
   } finally {
     end()
@@ -118,6 +125,7 @@ export async function previewLanding(
 export async function liveTree(
   context: HistoryContext,
   state: LandState,
+  onWork?: OnWork,
 ): Promise<CountedTree & { readonly seq: number }> {
   let { files, bytes } = state
   let root = state.root as TreeHash
@@ -128,16 +136,17 @@ export async function liveTree(
     files += folded.files
     bytes += folded.bytes
     from = toSeq
+    if (from < state.last_seq) onWork?.({ step: 'reading', done: from - state.seq, total: state.last_seq - state.seq })
   }
   return { root, files, bytes, seq: state.last_seq }
 }
 
 /** Throws MergeConflict, NotInConflict. */
 async function merge(context: HistoryContext, state: LandState, input: LandInput): Promise<Merged> {
-  const ours = await liveTree(context, state)
+  const ours = await liveTree(context, state, input.onWork)
   const { seq } = ours
   // Made of this very tree, as imports and moves are: it is the result, with each version that it has.
-  if (ours.root === input.base && !input.wantsCounts && !input.resolve?.paths) {
+  if (ours.root === input.base && !input.wantsCounts && !input.resolve) {
     return { state, seq, ours: ours.root, tree: input.tree, counts: undefined }
   }
   // Of files that are alike the branch keeps its own, whether it changed or not.
@@ -179,14 +188,15 @@ async function mergeLaterChanges(context: HistoryContext, merged: Merged, input:
 async function compareTrees(
   context: HistoryContext,
   ours: CountedTree,
-  { base, tree, resolve = {} }: LandInput,
+  { base, tree, resolve = {}, onWork }: LandInput,
   wanted: 'merge' | 'dry',
 ) {
   let { root, files, bytes } = ours
   let conflictsTotal = 0
   let from: Uint8Array | undefined
   const conflicts: MergeConflictPath[] = []
-  const decided = new Set<string>()
+  const decided = { paths: new Set<string>(), folders: new Set<string>() }
+  let done = 0
   const counts = { added: 0, changed: 0, deleted: 0 }
   do {
     const slice = await context.treeWork.merge({
@@ -208,8 +218,11 @@ async function compareTrees(
     counts.deleted += slice.counts.deleted
     conflicts.push(...slice.conflicts)
     conflictsTotal += slice.conflictsTotal
-    for (const path of slice.decided) decided.add(path)
+    for (const path of slice.decided.paths) decided.paths.add(path)
+    for (const folder of slice.decided.folders) decided.folders.add(folder)
     from = slice.next
+    done += PER_SLICE
+    if (from) onWork?.({ step: 'merging', done })
   } while (from)
   return { tree: { root, files, bytes }, counts, conflicts, conflictsTotal, decided }
 }
@@ -228,12 +241,18 @@ function refuseConflicts(
   })
 }
 
-function refuseNeedless(resolve: MergeResolution | undefined, decided: ReadonlySet<string>): void {
-  const needless = Object.keys(resolve?.paths ?? {}).filter((path) => !decided.has(path))
+function refuseNeedless(
+  { paths = {}, folders = {} }: MergeResolution = {},
+  decided: { readonly paths: ReadonlySet<string>; readonly folders: ReadonlySet<string> },
+): void {
+  const needless = [
+    ...Object.keys(paths).filter((path) => !decided.paths.has(path)),
+    ...Object.keys(folders).filter((folder) => !decided.folders.has(folder)),
+  ]
   if (needless.length === 0) return
   const more = needless.length > 5 ? ` and ${needless.length - 5} more` : ''
   throw new NotInConflict(
-    `a side was chosen for ${needless.slice(0, 5).join(', ')}${more}, where there is no conflict; nothing was changed: leave that out`,
+    `a side was chosen for ${needless.slice(0, 5).join(', ')}${more}, where there is no conflict that needs it; nothing was changed: leave that out`,
     { paths: needless.slice(0, MAX_CONFLICTS), total: needless.length },
   )
 }

@@ -30,7 +30,7 @@ export async function mergeSlice(store: NodeStore, settings: TreeSettings, reque
     decide: decisions.of,
   })
   const conflicts = slice.conflicts.map(conflictOf)
-  return { ...slice, conflicts, decided: slice.decided.filter((path) => decisions.byPath.has(path)) }
+  return { ...slice, conflicts, decided: decisions.usedFor(slice.decided) }
 }
 
 /** The newest change of each path, as the tree worker is asked to merge it into a merged tree: each comes out as a merge of now has it. */
@@ -75,13 +75,36 @@ export async function newestChanges(
     .sort((a, b) => Buffer.compare(a.key, b.key))
 }
 
-/** The side that a conflict is decided for: by its own path, else by what is said for all. */
-export function decisionsOf(resolve: MergeResolution): {
-  readonly byPath: ReadonlyMap<string, MergeSide>
+/** The side that a conflict is decided for: by its own path, else by the longest folder that it is in, else by what is said for all. */
+export function decisionsOf({ paths = {}, folders = {}, all }: MergeResolution): {
   readonly of: (path: string) => MergeSide | undefined
+  /** What of the decisions these paths were decided by. */
+  readonly usedFor: (paths: readonly string[]) => MergeReply['decided']
 } {
-  const byPath = new Map(Object.entries(resolve.paths ?? {}))
-  return { byPath, of: (path) => byPath.get(path) ?? resolve.all }
+  const byPath = new Map(Object.entries(paths))
+  const byFolder = new Map(Object.entries(folders))
+  const folderOf = (path: string): string | undefined => {
+    if (byFolder.size === 0) return undefined
+    for (let end = path.lastIndexOf('/'); end >= 0; end = end === 0 ? -1 : path.lastIndexOf('/', end - 1)) {
+      const folder = path.slice(0, end + 1)
+      if (byFolder.has(folder)) return folder
+    }
+    return undefined
+  }
+  return {
+    of(path) {
+      const folder = byPath.has(path) ? undefined : folderOf(path)
+      return byPath.get(path) ?? (folder === undefined ? all : byFolder.get(folder))
+    },
+    usedFor(decided) {
+      const used = new Set<string>()
+      for (const path of decided) {
+        const folder = byPath.has(path) ? undefined : folderOf(path)
+        if (folder !== undefined) used.add(folder)
+      }
+      return { paths: decided.filter((path) => byPath.has(path)), folders: [...used] }
+    },
+  }
 }
 
 function conflictOf({ key, base, ours, theirs }: MergeConflictItem): MergeConflictPath {

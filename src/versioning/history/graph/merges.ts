@@ -13,6 +13,7 @@ import { EMPTY_TREE } from '../../tree/index.ts'
 import { unavailable } from '../commits.ts'
 import {
   type CountedTree,
+  isNothing,
   type LandInput,
   type Landing,
   type LandState,
@@ -54,6 +55,7 @@ export class BranchMerges implements Merges {
         if (prepared.contained) return { kind: 'contained', head: prepared.state.tip as CommitId }
         const landed = await landTree(this.#landing, into, prepared.input)
         if (landed.kind !== 'landed') continue
+        input.onWork?.({ step: 'finishing', done: 0 })
         const commit = await this.#landing.waitForCommit(landed.commit)
         return { kind: 'merged', commit, counts: landed.counts! }
       }
@@ -92,9 +94,11 @@ export class BranchMerges implements Merges {
         ...(input.resolve ? { resolve: input.resolve } : {}),
         skipUnchanged: true,
         wantsCounts: true,
+        onWork: input.onWork,
       })
       if (landed.kind === 'unchanged') return landed
       if (landed.kind === 'moved') throw movedAway(at)
+      input.onWork?.({ step: 'finishing', done: 0 })
       const made = await this.#landing.waitForCommit(landed.commit)
       return { kind: 'reverted', commit: made, counts: landed.counts! }
     })
@@ -115,11 +119,11 @@ export class BranchMerges implements Merges {
     const state = await readLandState(context.db, into, { by: 'merge' })
     const theirs = await this.#find(into.repo, from)
     const bases = state.tip === null ? [] : await bestCommonAncestors(context.db, [state.tip as CommitId], [from])
-    // A branch without a commit has no history that could be another one.
-    if (bases.length === 0 && state.tip !== null && !input.allowUnrelated) {
+    const ontoNothing = isNothing(state)
+    if (bases.length === 0 && !ontoNothing && !input.allowUnrelated) {
       throw new NoMergeBase(
         `${into.repo}@${into.branch} and ${from} have no common ancestor: they can be merged as if both had begun with nothing, if you say so (unrelated histories)`,
-        { into: state.tip, from },
+        { into: state.tip ?? state.open_commit, from },
       )
     }
     const contained = bases.length === 1 && bases[0] === from
@@ -137,7 +141,9 @@ export class BranchMerges implements Merges {
         mergeParent: from,
         by: 'merge',
         wantsCounts: true,
+        onWork: input.onWork,
         since: state,
+        ...(ontoNothing && !input.allowUnrelated ? { ontoNothing } : {}),
       },
     }
   }
