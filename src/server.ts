@@ -35,6 +35,7 @@ import { measureJobs, openPipelines, pipelineMigrations, pipelineReferences } fr
 import {
   checkStoreFolder,
   measureHistory,
+  measureUpkeep,
   openVersioning,
   type Versioning,
   versioningMigrations,
@@ -118,6 +119,7 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
     const pipelines = await openPipelines({ db, versioning, egress, config, clock, log, scratchFolder })
 
     measureHistory(metrics, db)
+    measureUpkeep(metrics, db)
     measureJobs(metrics, db)
     measureStore(metrics, { versioning, accessLog, version })
 

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { createHash } from 'node:crypto'
-import { appendFile, cp, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
+import { appendFile, cp, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { text } from 'node:stream/consumers'
@@ -86,6 +86,21 @@ describe('backups', () => {
     await sealCommit(copy.versioning, images)
     assert.equal(await getText(copy.versioning, images, 'b.txt'), 'goes on')
     await copy.close()
+  })
+
+  it('can be read by nobody but who made them, and so can what is restored', async () => {
+    await putText(store.versioning, images, 'large.txt', 'x'.repeat(300 * KIB))
+    await create()
+    await restore('copy')
+    let files = 0
+    for (const entry of await readdir(folder, { recursive: true, withFileTypes: true })) {
+      const path = join(entry.parentPath, entry.name)
+      // The lock is an empty file.
+      if (!entry.isFile() || entry.name === 'lock.sqlite') continue
+      files++
+      assert.equal((await stat(path)).mode & 0o077, 0, path)
+    }
+    assert.ok(files > 5)
   })
 
   it('are whole while the store is written to', async () => {
@@ -280,6 +295,7 @@ describe('backups', () => {
       store: 'this',
       gate,
       clock: systemClock,
+      log: silentLog,
     })
     const order: string[] = []
     const step = Promise.withResolvers<void>()

@@ -1,4 +1,4 @@
-import type { BranchAddress, CannedAccess, Tag, VersionId } from './model/index.ts'
+import type { BranchAddress, CannedAccess, FileEntry, Tag, VersionId } from './model/index.ts'
 
 /** Tags of versions. They stand outside the tree: setting them makes no version and no commit. */
 export interface ObjectTags {
@@ -6,8 +6,11 @@ export interface ObjectTags {
   readonly some: boolean
   /** In the order they were given; none at all for a version that has none. */
   of(version: VersionId): Promise<readonly Tag[]>
-  /** In place of those it has; none to remove them. Throws ReadOnly, RepoNotFound, BranchNotFound. */
-  replace(at: BranchAddress, version: VersionId, tags: readonly Tag[]): Promise<void>
+  /**
+   * In place of those it has; none to remove them. Throws RepoNotFound, BranchNotFound, ReadOnly: also where the version is one of a
+   * protected branch, which `at` shows too.
+   */
+  replace(at: BranchAddress, file: Pick<FileEntry, 'path' | 'version'>, tags: readonly Tag[]): Promise<void>
 }
 
 /** Who besides the users with a role may use a branch or a version. What that means at a door, the door decides. */
@@ -18,8 +21,8 @@ export interface Sharing {
   ofBranch(at: BranchAddress): Promise<CannedAccess>
   ofVersion(version: VersionId): Promise<CannedAccess>
   shareBranch(at: BranchAddress, access: CannedAccess): Promise<void>
-  /** Throws ReadOnly, RepoNotFound, BranchNotFound. */
-  shareVersion(at: BranchAddress, version: VersionId, access: CannedAccess): Promise<void>
+  /** Throws as `ObjectTags.replace`. */
+  shareVersion(at: BranchAddress, file: Pick<FileEntry, 'path' | 'version'>, access: CannedAccess): Promise<void>
 }
 
 /** Which pages in a browser may read or write a branch: a rule of the CORS configuration, kept for the door that serves it. */

@@ -10,6 +10,7 @@ import {
   Finisher,
   type GroupWritten,
   type HistoryContext,
+  KeptVersions,
   type Landing,
   OpenCommits,
   Staging,
@@ -52,8 +53,9 @@ export function wireHistory(context: HistoryContext, importPlace: ImportPlace) {
   }
   const staging = new Staging(context, onWritten)
   const views = new Views(context)
-  const tags = new VersionTags(context.db)
-  const sharing = new StoredSharing(context.db)
+  const kept = new KeptVersions(context.db, views)
+  const tags = new VersionTags(context.db, kept)
+  const sharing = new StoredSharing(context.db, kept)
   const sweeper = new Sweeper(context, () => batches.forgetQuiet())
   const landing: Landing = {
     context,

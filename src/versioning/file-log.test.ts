@@ -1,39 +1,10 @@
 import assert from 'node:assert/strict'
-import { after, before, beforeEach, describe, it } from 'node:test'
+import { describe, it } from 'node:test'
 import fc from 'fast-check'
-import { type BranchAddress, type Commit, type CommitId, CommitNotFound, type FileChange, parsePath } from './index.ts'
-import { branchOf, openTestStore, putText, sealCommit, type TestStore } from './testing/store.ts'
+import { type CommitId, CommitNotFound, type FileChange, parsePath } from './index.ts'
+import { all, Timeline } from './testing/timeline.ts'
 
-let now = 0
-let repos = 0
-let store: TestStore
-let at: BranchAddress
-before(async () => {
-  store = await openTestStore({ clock: { now: () => now } })
-})
-after(() => store.close())
-beforeEach(async () => {
-  now = Date.parse('2026-11-01T00:00:00Z')
-  at = branchOf(`r${++repos}@master`)
-  await store.versioning.createBranch(at)
-})
-
-const _at2 = (branch: string): BranchAddress => ({ repo: at.repo, branch: branchOf(`x@${branch}`).branch })
-const _resolve = (revision: string) => store.versioning.resolveRevision(at.repo, revision)
-
-async function commit(files: Readonly<Record<string, string | null>>, to: BranchAddress = at): Promise<Commit> {
-  for (const [path, text] of Object.entries(files)) {
-    if (text === null) await store.versioning.delete(to, parsePath(path))
-    else await putText(store.versioning, to, path, text, { author: 'somebody' })
-  }
-  return sealCommit(store.versioning, to)
-}
-
-async function all<T>(source: AsyncIterable<T>): Promise<T[]> {
-  const items: T[] = []
-  for await (const item of source) items.push(item)
-  return items
-}
+const past = new Timeline()
 
 describe('the log of a file', () => {
   const paths = ['a', 'a/b', 'c']
@@ -63,9 +34,8 @@ describe('the log of a file', () => {
     )
     await fc.assert(
       fc.asyncProperty(steps, async (list) => {
-        const repo = branchOf(`r${++repos}`).repo
-        let line: BranchAddress = { repo, branch: branchOf('x@b0').branch }
-        await store.versioning.createBranch(line)
+        let line = await past.newRepo('b0')
+        const { repo } = line
         type Kept = { readonly id: CommitId; readonly files: ReadonlyMap<string, string> }
         const every: Kept[] = []
         let history: Kept[] = []
@@ -80,7 +50,7 @@ describe('the log of a file', () => {
               if (text === null) files.delete(path)
               else files.set(path, text)
             }
-            id = (await commit(writes, line)).id
+            id = (await past.commit(writes, line)).id
           } else {
             const target = every[step.of % Math.max(1, every.length)]
             if (!target) continue
@@ -88,12 +58,12 @@ describe('the log of a file', () => {
               const place = history.indexOf(target)
               if (place < 0) continue
               history = history.slice(0, place + 1)
-              line = { repo, branch: branchOf(`x@b${++branches}`).branch }
-              await store.versioning.createBranch(line, { from: target.id })
+              line = past.beside(`b${++branches}`, line)
+              await past.versioning.createBranch(line, { from: target.id })
               continue
             }
             files = new Map(target.files)
-            id = (await store.versioning.restore(line, target.id)).id
+            id = (await past.versioning.restore(line, target.id)).id
           }
           const kept = { id, files }
           every.push(kept)
@@ -110,7 +80,7 @@ describe('the log of a file', () => {
             })
             .toReversed()
           const log = (more: { before?: CommitId; limit?: number } = {}): Promise<FileChange[]> =>
-            all(store.versioning.lookingBack.fileLog(repo, last.id, { path: parsePath(path) }, more))
+            all(past.versioning.lookingBack.fileLog(repo, last.id, { path: parsePath(path) }, more))
           const found = await log()
           assert.deepEqual(
             found.map(brief).map(({ id, kind }) => ({ id, kind })),
@@ -119,7 +89,7 @@ describe('the log of a file', () => {
           const rest = found[0] ? await log({ before: found[0].commit.id, limit: 2 }) : []
           assert.deepEqual(rest.map(brief), found.slice(1, 3).map(brief))
         }
-        const below = await all(store.versioning.lookingBack.fileLog(repo, last.id, { prefix: 'a' }))
+        const below = await all(past.versioning.lookingBack.fileLog(repo, last.id, { prefix: 'a' }))
         const wanted = history
           .flatMap(({ id, files }, index) => {
             const before = history[index - 1]?.files
@@ -143,20 +113,21 @@ describe('the log of a file', () => {
 
   it('goes on only in the history that was asked for: who may read one branch learns nothing of another', async () => {
     const path = parsePath('a')
-    const one = await commit({ a: '1' })
-    const two = await commit({ a: '22' })
-    const other: BranchAddress = { repo: at.repo, branch: branchOf('x@other').branch }
-    await store.versioning.createBranch(other)
-    const hidden = await commit({ a: 'hidden' }, other)
-    await commit({ a: 'hidden too' }, other)
-    const log = (before: CommitId) => all(store.versioning.lookingBack.fileLog(at.repo, two.id, { path }, { before }))
+    const one = await past.commit({ a: '1' })
+    const two = await past.commit({ a: '22' })
+    const other = past.beside('other')
+    await past.versioning.createBranch(other)
+    const hidden = await past.commit({ a: 'hidden' }, other)
+    await past.commit({ a: 'hidden too' }, other)
+    const log = (before: CommitId) =>
+      all(past.versioning.lookingBack.fileLog(past.at.repo, two.id, { path }, { before }))
     assert.deepEqual(
       (await log(two.id)).map(brief).map(({ id }) => id),
       [one.id],
     )
     await assert.rejects(log(hidden.id), CommitNotFound)
     await assert.rejects(
-      all(store.versioning.lookingBack.fileLog(at.repo, one.id, { path }, { before: two.id })),
+      all(past.versioning.lookingBack.fileLog(past.at.repo, one.id, { path }, { before: two.id })),
       CommitNotFound,
     )
   })

@@ -70,6 +70,11 @@ describe('an import', () => {
     assert.deepEqual(await leftovers(), [])
   })
 
+  it('takes `./` before a name away, with whatever slashes are behind it', async () => {
+    await imported(tarOf(text('.//a', '1'), text('././/.///b', '2'), text('./c//d', '3')))
+    assert.deepEqual(await listAll(store.versioning, images), ['a', 'b', 'c//d'])
+  })
+
   it('gives the same tree as the PUTs of the same files would, but for versions and times', async () => {
     const names = Array.from({ length: 3000 }, (_, i) => `folder-${i % 17}/file-${i}`)
     await imported(tarOf(...names.map((name) => text(name, name))), { prefix: 'in/' })
@@ -132,7 +137,7 @@ describe('an import', () => {
     await assert.rejects(imported(tarOf({ name: 'only-folders/', type: '5' })), /there is no file in the archive/)
     await assert.rejects(imported(tarMember(text('cut', 'x'))), /ends early/)
     await assert.rejects(imported(Buffer.alloc(0)), /ends early/)
-    for (const prefix of ['.sluice/', 'a\0b/', `${'p'.repeat(1024)}/`]) {
+    for (const prefix of ['.sluice/', 'a\0b/', `${'p'.repeat(1024)}/`, 'a/../b/', './', 'a/./', '../', '/a/']) {
       await assert.rejects(imported(tarOf(text('a', 'x')), { prefix }), /the prefix/)
     }
     assert.deepEqual(await listAll(store.versioning, images), ['kept'])

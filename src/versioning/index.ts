@@ -17,6 +17,7 @@ export {
   BackupRunning,
   checkStopped,
   listPlace,
+  measureUpkeep,
   openStoppedBackups,
   type ReferenceSource,
   type RestoreEvent,
@@ -38,3 +39,4 @@ export * from './trees.ts'
 export * from './uploads.ts'
 export * from './versioning.ts'
 export * from './versions.ts'
+export * from './work.ts'

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { after, before, describe, it } from 'node:test'
-import { parsePath } from './index.ts'
+import { type Commit, parsePath } from './index.ts'
 import { assertSound } from './testing/fsck.ts'
 import { branchOf, getText, listAll, openTestStore, putText, sealCommit, type TestStore } from './testing/store.ts'
 
@@ -28,17 +28,33 @@ async function putMany(at: ReturnType<typeof branchOf>, prefix: string, count: n
   }
 }
 
+interface Sides {
+  readonly master: ReturnType<typeof branchOf>
+  /** The newest commit of the other branch. */
+  readonly theirs: Commit
+}
+
+/** A repo with two branches: what both have, what the other one wrote since, and beside it as much as takes a while to merge. */
+async function parted(
+  repo: string,
+  both: Readonly<Record<string, string>>,
+  { files, many }: { readonly files: Readonly<Record<string, string>>; readonly many: boolean },
+): Promise<Sides> {
+  const { versioning } = store
+  const master = branchOf(repo)
+  const side = branchOf(`${repo}@side`)
+  await versioning.createBranch(master)
+  for (const [path, text] of Object.entries(both)) await putText(versioning, master, path, text)
+  await versioning.createBranch(side, { from: (await sealCommit(versioning, master)).id })
+  if (many) await putMany(side, 'side/', FILES_OF_SIDE, 'of the side')
+  for (const [path, text] of Object.entries(files)) await putText(versioning, side, path, text)
+  return { master, theirs: await sealCommit(versioning, side) }
+}
+
 describe('a merge while others write', () => {
   it('ends under a stream of PUTs, keeps every one of them, and brings all that it is to bring', async () => {
     const { versioning } = store
-    const master = branchOf('stream')
-    const side = branchOf('stream@side')
-    await versioning.createBranch(master)
-    await putText(versioning, master, 'base', '0')
-    const first = await sealCommit(versioning, master)
-    await versioning.createBranch(side, { from: first.id })
-    await putMany(side, 'side/', FILES_OF_SIDE, 'of the side')
-    const theirs = await sealCommit(versioning, side)
+    const { master, theirs } = await parted('stream', { base: '0' }, { files: {}, many: true })
 
     let merging = true
     const written: number[] = []
@@ -92,15 +108,7 @@ describe('a merge while others write', () => {
 
   it('does not bring files over a write that came after it had looked', async () => {
     const { versioning } = store
-    const master = branchOf('hot')
-    const side = branchOf('hot@side')
-    await versioning.createBranch(master)
-    await putText(versioning, master, 'hot', '0')
-    const first = await sealCommit(versioning, master)
-    await versioning.createBranch(side, { from: first.id })
-    await putMany(side, 'side/', FILES_OF_SIDE, 'x')
-    await putText(versioning, side, 'hot', 'of the side')
-    const theirs = await sealCommit(versioning, side)
+    const { master, theirs } = await parted('hot', { hot: '0' }, { files: { hot: 'of the side' }, many: true })
     const merge = versioning.merges.merge(master, theirs.id)
     await putText(versioning, master, 'hot', 'of master')
     await assert.rejects(merge, { code: 'MergeConflict' })
@@ -113,15 +121,7 @@ describe('a merge while others write', () => {
 
   it('ends though the very files that it takes from the other side are written all the time', async () => {
     const { versioning } = store
-    const master = branchOf('contested')
-    const side = branchOf('contested@side')
-    await versioning.createBranch(master)
-    await putText(versioning, master, 'hot', '0')
-    const first = await sealCommit(versioning, master)
-    await versioning.createBranch(side, { from: first.id })
-    await putMany(side, 'side/', FILES_OF_SIDE, 'x')
-    await putText(versioning, side, 'hot', 'of the side')
-    const theirs = await sealCommit(versioning, side)
+    const { master, theirs } = await parted('contested', { hot: '0' }, { files: { hot: 'of the side' }, many: true })
     let merging = true
     const writers = Array.from({ length: 4 }, async (_, writer) => {
       while (merging) await putText(versioning, master, 'hot', `by ${writer}`)
@@ -135,15 +135,52 @@ describe('a merge while others write', () => {
     assert.equal(merged.commit.files, FILES_OF_SIDE + 1)
   })
 
+  it('takes a branch that had no commit for one with a history as soon as it is written to', async () => {
+    const { versioning } = store
+    const { theirs } = await parted('begun', { a: '0' }, { files: {}, many: true })
+    const empty = branchOf('begun@empty')
+    await versioning.createBranch(empty)
+    const merge = versioning.merges.merge(empty, theirs.id)
+    await putText(versioning, empty, 'own', '1')
+    await assert.rejects(merge, { code: 'NoMergeBase' })
+    assert.deepEqual(await listAll(versioning, empty), ['own'])
+  })
+
+  it('takes files from the other side that are written all the time, and keeps all that is written between', async () => {
+    const { versioning } = store
+    const hot = Object.fromEntries(Array.from({ length: 5 }, (_, i) => [`hot${i}`, 'of the side']))
+    const { master, theirs } = await parted('mixed', { hot0: '0' }, { files: hot, many: true })
+    let merging = true
+    const writers = Array.from({ length: 6 }, async (_, writer) => {
+      for (let count = 0; merging; count++) {
+        const path = writer % 2 === 0 ? `hot${count % 5}` : `own/${writer}/${count % 20}`
+        await putText(versioning, master, path, `${writer}.${count}`)
+      }
+    })
+    const merged = await versioning.merges.merge(master, theirs.id, { resolve: { all: 'theirs' } })
+    merging = false
+    await Promise.all(writers)
+    assert.ok(merged.kind === 'merged')
+    const commit = { kind: 'commit', repo: master.repo, commit: merged.commit.id } as const
+    for (const path of Object.keys(hot)) assert.equal(await getText(versioning, commit, path), 'of the side')
+    const parent = merged.commit.parents[0]!
+    const changed: string[] = []
+    let files = 0
+    for await (const { kind, path } of versioning.diff(parent, merged.commit.id)) {
+      if (!path.startsWith('side/')) changed.push(path)
+      if (kind === 'added') files++
+    }
+    // Of what others wrote the merge changes nothing but the files that it is to bring.
+    assert.deepEqual(
+      changed.filter((path) => !(path in hot)),
+      [],
+    )
+    assert.equal(merged.commit.files, (await versioning.getCommit(master.repo, parent)).files + files)
+  })
+
   it('is done once where it is asked for twice at a time', async () => {
     const { versioning } = store
-    const master = branchOf('twice')
-    const side = branchOf('twice@side')
-    await versioning.createBranch(master)
-    await putText(versioning, master, 'a', '0')
-    await versioning.createBranch(side, { from: (await sealCommit(versioning, master)).id })
-    await putText(versioning, side, 'b', '0')
-    const theirs = await sealCommit(versioning, side)
+    const { master, theirs } = await parted('twice', { a: '0' }, { files: { b: '0' }, many: false })
     const kinds = await Promise.all(
       Array.from({ length: 4 }, async () => (await versioning.merges.merge(master, theirs.id)).kind),
     )
@@ -152,13 +189,7 @@ describe('a merge while others write', () => {
 
   it('is finished after a restart that came before its changes were folded', async () => {
     const { versioning } = store
-    const master = branchOf('restart')
-    const side = branchOf('restart@side')
-    await versioning.createBranch(master)
-    await putText(versioning, master, 'a', '0')
-    await versioning.createBranch(side, { from: (await sealCommit(versioning, master)).id })
-    await putText(versioning, side, 'b', '1')
-    const theirs = await sealCommit(versioning, side)
+    const { master, theirs } = await parted('restart', { a: '0' }, { files: { b: '1' }, many: false })
     const merged = await versioning.merges.merge(master, theirs.id)
     assert.ok(merged.kind === 'merged')
     await putText(versioning, master, 'c', '2')

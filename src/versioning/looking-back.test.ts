@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { after, before, beforeEach, describe, it } from 'node:test'
+import { describe, it } from 'node:test'
 import fc from 'fast-check'
 import { InvalidInput } from '../kernel/index.ts'
 import {
@@ -11,47 +11,20 @@ import {
   parsePath,
   TransactionNotFound,
 } from './index.ts'
-import { branchOf, openTestStore, putText, sealCommit, type TestStore } from './testing/store.ts'
+import { putText } from './testing/store.ts'
+import { all, Timeline } from './testing/timeline.ts'
 
-let now = 0
-let repos = 0
-let store: TestStore
-let at: BranchAddress
-before(async () => {
-  store = await openTestStore({ clock: { now: () => now } })
-})
-after(() => store.close())
-beforeEach(async () => {
-  now = Date.parse('2026-11-01T00:00:00Z')
-  at = branchOf(`r${++repos}@master`)
-  await store.versioning.createBranch(at)
-})
-
-const at2 = (branch: string): BranchAddress => ({ repo: at.repo, branch: branchOf(`x@${branch}`).branch })
-const resolve = (revision: string) => store.versioning.resolveRevision(at.repo, revision)
-
-async function commit(files: Readonly<Record<string, string | null>>, to: BranchAddress = at): Promise<Commit> {
-  for (const [path, text] of Object.entries(files)) {
-    if (text === null) await store.versioning.delete(to, parsePath(path))
-    else await putText(store.versioning, to, path, text, { author: 'somebody' })
-  }
-  return sealCommit(store.versioning, to)
-}
-
-async function all<T>(source: AsyncIterable<T>): Promise<T[]> {
-  const items: T[] = []
-  for await (const item of source) items.push(item)
-  return items
-}
+const past = new Timeline()
+const resolve = (revision: string) => past.versioning.resolveRevision(past.at.repo, revision)
 
 describe('a revision by time', () => {
   it('is the newest commit that had become the head by then: of a day all of it, of a moment that moment, in UTC', async () => {
-    now = Date.parse('2026-11-12T23:59:59.999Z')
-    const first = await commit({ a: '1' })
-    now = Date.parse('2026-11-13T09:00:00Z')
-    const second = await commit({ a: '2' })
-    now = Date.parse('2026-11-13T12:00:00Z')
-    const third = await commit({ a: '3' })
+    past.now = Date.parse('2026-11-12T23:59:59.999Z')
+    const first = await past.commit({ a: '1' })
+    past.now = Date.parse('2026-11-13T09:00:00Z')
+    const second = await past.commit({ a: '2' })
+    past.now = Date.parse('2026-11-13T12:00:00Z')
+    const third = await past.commit({ a: '3' })
     for (const [time, wanted] of [
       ['2026-11-12', first],
       ['2026-11-13', third],
@@ -74,14 +47,14 @@ describe('a revision by time', () => {
   it('follows the line that a branch was moved to, as its log and the logs of its files do', async () => {
     const made: Commit[] = []
     for (let day = 1; day <= 4; day++) {
-      now = Date.parse(`2026-11-0${day}T12:00:00Z`)
-      made.push(await commit({ a: String(day) }))
+      past.now = Date.parse(`2026-11-0${day}T12:00:00Z`)
+      made.push(await past.commit({ a: String(day) }))
     }
     const [one, two, three, four] = made
-    now = Date.parse('2026-11-05T12:00:00Z')
-    await store.versioning.moveBranch(at, two!.id)
+    past.now = Date.parse('2026-11-05T12:00:00Z')
+    await past.versioning.moveBranch(past.at, two!.id)
     assert.equal(await resolve('{2026-11-04}'), two!.id)
-    const after = await commit({ a: '5' })
+    const after = await past.commit({ a: '5' })
     for (const [day, wanted] of [
       ['2026-11-05', after],
       ['2026-11-04', two],
@@ -92,17 +65,17 @@ describe('a revision by time', () => {
     }
     assert.equal(await resolve(`${four!.id}@{2026-11-03}`), three!.id)
     const line = [after.id, two!.id, one!.id]
-    const log = await store.versioning.listCommits(at.repo, { branch: at.branch })
+    const log = await past.versioning.listCommits(past.at.repo, { branch: past.at.branch })
     assert.deepEqual(
       log.map(({ id }) => id),
       line,
     )
-    const changes = await all(store.versioning.lookingBack.fileLog(at.repo, after.id, { path: parsePath('a') }))
+    const changes = await all(past.versioning.lookingBack.fileLog(past.at.repo, after.id, { path: parsePath('a') }))
     assert.deepEqual(
       changes.map(({ commit }) => commit.id),
       line,
     )
-    const below = await all(store.versioning.lookingBack.fileLog(at.repo, after.id, { prefix: '' }))
+    const below = await all(past.versioning.lookingBack.fileLog(past.at.repo, after.id, { prefix: '' }))
     assert.deepEqual(
       below.map(({ commit }) => commit.id),
       line,
@@ -110,7 +83,7 @@ describe('a revision by time', () => {
   })
 
   it('is refused where it is no time, or no revision', async () => {
-    await commit({ a: '1' })
+    await past.commit({ a: '1' })
     for (const time of [
       '2026-02-30',
       '2026-13-01',
@@ -154,10 +127,9 @@ describe('a revision by time', () => {
     )
     await fc.assert(
       fc.asyncProperty(steps, async (list) => {
-        const repo = branchOf(`r${++repos}`).repo
-        let line = { repo, branch: branchOf('x@b0').branch }
-        await store.versioning.createBranch(line)
-        now = 1_000_000
+        let line = await past.newRepo('b0')
+        const { repo } = line
+        past.now = 1_000_000
         let branches = 0
         // What each line knows of itself: its commits with the time of its clock, the oldest first.
         let history: { id: CommitId; ms: number }[] = []
@@ -167,21 +139,21 @@ describe('a revision by time', () => {
             const cut = history.length === 0 ? 0 : (step.of % history.length) + 1
             if (cut === 0) continue
             history = history.slice(0, cut)
-            line = { repo, branch: branchOf(`x@b${++branches}`).branch }
-            await store.versioning.createBranch(line, { from: history.at(-1)!.id })
+            line = past.beside(`b${++branches}`, line)
+            await past.versioning.createBranch(line, { from: history.at(-1)!.id })
             own = 0
             continue
           }
-          now += step.ms
-          const { id } = await commit({ a: String(now) }, line)
-          history.push({ id, ms: Math.max(now, history.at(-1)?.ms ?? 0) })
+          past.now += step.ms
+          const { id } = await past.commit({ a: String(past.now) }, line)
+          history.push({ id, ms: Math.max(past.now, history.at(-1)?.ms ?? 0) })
           own++
         }
         assert.ok(own <= history.length)
-        for (let ms = 1_000_000 - 60; ms < now + 120; ms += 7) {
+        for (let ms = 1_000_000 - 60; ms < past.now + 120; ms += 7) {
           const wanted = history.findLast((one) => one.ms <= ms)?.id
           const revision = `${line.branch}@{${new Date(ms).toISOString()}}`
-          const found = await store.versioning.resolveRevision(repo, revision).catch((error: unknown) => {
+          const found = await past.versioning.resolveRevision(repo, revision).catch((error: unknown) => {
             assert.ok(error instanceof CommitNotFound)
             return undefined
           })
@@ -197,20 +169,20 @@ describe('a log', () => {
   const ids = (commits: readonly Commit[]) => commits.map(({ id }) => id)
 
   it('follows first parents through the branches behind, page by page', async () => {
-    const line = [await commit({ a: '1' }), await commit({ a: '2' })]
-    await commit({ a: 'not of the other branch' })
-    const other = at2('other')
-    await store.versioning.createBranch(other, { from: line[1]!.id })
-    line.push(await commit({ b: '1' }, other))
-    line.push(await store.versioning.restore(other, line[0]!.id))
-    await putText(store.versioning, other, 'c', 'open')
-    const open = (await store.versioning.getBranch(other)).openCommit!
+    const line = [await past.commit({ a: '1' }), await past.commit({ a: '2' })]
+    await past.commit({ a: 'not of the other branch' })
+    const other = past.beside('other')
+    await past.versioning.createBranch(other, { from: line[1]!.id })
+    line.push(await past.commit({ b: '1' }, other))
+    line.push(await past.versioning.restore(other, line[0]!.id))
+    await putText(past.versioning, other, 'c', 'open')
+    const open = (await past.versioning.getBranch(other)).openCommit!
     const wanted = [open, ...ids(line).toReversed()]
-    assert.deepEqual(ids(await store.versioning.listCommits(at.repo, { branch: other.branch })), wanted)
+    assert.deepEqual(ids(await past.versioning.listCommits(past.at.repo, { branch: other.branch })), wanted)
     const paged: CommitId[] = []
     for (;;) {
       const before = paged.at(-1)
-      const page = await store.versioning.listCommits(at.repo, {
+      const page = await past.versioning.listCommits(past.at.repo, {
         branch: other.branch,
         limit: 2,
         ...(before && { before }),
@@ -220,33 +192,33 @@ describe('a log', () => {
     }
     assert.deepEqual(paged, wanted)
     assert.deepEqual(
-      ids(await store.versioning.listCommits(at.repo, { from: line[1]!.id })),
+      ids(await past.versioning.listCommits(past.at.repo, { from: line[1]!.id })),
       ids(line.slice(0, 2).toReversed()),
     )
     assert.deepEqual(
-      ids(await store.versioning.listCommits(at.repo, { from: line[3]!.id, before: line[2]!.id })),
+      ids(await past.versioning.listCommits(past.at.repo, { from: line[3]!.id, before: line[2]!.id })),
       ids(line.slice(0, 2).toReversed()),
     )
-    assert.equal((await store.versioning.listCommits(at.repo)).length, 6)
-    assert.deepEqual((await store.versioning.getCommit(at.repo, line[2]!.id)).authors, ['somebody'])
+    assert.equal((await past.versioning.listCommits(past.at.repo)).length, 6)
+    assert.deepEqual((await past.versioning.getCommit(past.at.repo, line[2]!.id)).authors, ['somebody'])
   })
 
   it('is cut by times, of a branch and of a repo', async () => {
     const made: Commit[] = []
     for (let day = 1; day <= 5; day++) {
-      now = Date.parse(`2026-11-0${day}T12:00:00Z`)
-      made.push(await commit({ a: String(day) }))
+      past.now = Date.parse(`2026-11-0${day}T12:00:00Z`)
+      made.push(await past.commit({ a: String(day) }))
     }
-    const other = at2('other')
-    await store.versioning.createBranch(other, { from: made[1]!.id })
-    now = Date.parse('2026-11-03T13:00:00Z')
-    const side = await commit({ b: '1' }, other)
+    const other = past.beside('other')
+    await past.versioning.createBranch(other, { from: made[1]!.id })
+    past.now = Date.parse('2026-11-03T13:00:00Z')
+    const side = await past.commit({ b: '1' }, other)
     const untilMs = Date.parse('2026-11-04T12:00:00Z')
     const sinceMs = Date.parse('2026-11-02T12:00:00Z')
-    const list = async (query: Parameters<typeof store.versioning.listCommits>[1]) =>
-      ids(await store.versioning.listCommits(at.repo, query))
+    const list = async (query: Parameters<typeof past.versioning.listCommits>[1]) =>
+      ids(await past.versioning.listCommits(past.at.repo, query))
     const [, two, three, four, five] = ids(made)
-    const { branch } = at
+    const { branch } = past.at
     assert.deepEqual(await list({ branch, untilMs, sinceMs }), [four, three, two])
     assert.deepEqual(await list({ branch, untilMs, sinceMs, before: four!, limit: 1 }), [three])
     assert.deepEqual(await list({ branch, sinceMs }), [five, four, three, two])
@@ -257,21 +229,21 @@ describe('a log', () => {
   })
 
   it('says that the commit it is to go on after is gone', async () => {
-    await commit({ a: '1' })
-    const tx = { repo: at.repo, branch: 'tx-t.master' as BranchAddress['branch'] }
-    const { transaction } = await store.versioning.transactions.open(tx)
-    await store.versioning.transactions.abort(tx)
-    await assert.rejects(store.versioning.listCommits(at.repo, { before: transaction.commit }), CommitNotFound)
+    await past.commit({ a: '1' })
+    const tx = { repo: past.at.repo, branch: 'tx-t.master' as BranchAddress['branch'] }
+    const { transaction } = await past.versioning.transactions.open(tx)
+    await past.versioning.transactions.abort(tx)
+    await assert.rejects(past.versioning.listCommits(past.at.repo, { before: transaction.commit }), CommitNotFound)
   })
 })
 
 describe('a diff', () => {
-  const show = async (...args: Parameters<typeof store.versioning.diff>) =>
-    (await all(store.versioning.diff(...args))).map(({ kind, path }) => `${kind} ${path}`)
+  const show = async (...args: Parameters<typeof past.versioning.diff>) =>
+    (await all(past.versioning.diff(...args))).map(({ kind, path }) => `${kind} ${path}`)
 
   it('comes in pages, with a prefix', async () => {
-    const first = await commit({ 'a/1': '1', 'a/2': '2', b: '3', 'c/1': 'x' })
-    const second = await commit({ 'a/1': 'new', 'a/2': null, 'c/2': 'y', d: 'z' })
+    const first = await past.commit({ 'a/1': '1', 'a/2': '2', b: '3', 'c/1': 'x' })
+    const second = await past.commit({ 'a/1': 'new', 'a/2': null, 'c/2': 'y', d: 'z' })
     const whole = await show(first.id, second.id)
     assert.deepEqual(whole, ['changed a/1', 'deleted a/2', 'added c/2', 'added d'])
     assert.deepEqual(await show(first.id, second.id, { after: 'a/1', limit: 2 }), whole.slice(1, 3))
@@ -279,7 +251,7 @@ describe('a diff', () => {
     assert.deepEqual(await show(first.id, second.id, { prefix: 'c/' }), ['added c/2'])
     assert.deepEqual(await show(first.id, second.id, { prefix: 'c/', after: 'c/2' }), [])
     assert.deepEqual(await show('empty', second.id, { limit: 1 }), ['added a/1'])
-    const stat = await all(store.versioning.lookingBack.diffStat(first.id, second.id))
+    const stat = await all(past.versioning.lookingBack.diffStat(first.id, second.id))
     const line = ({ path, added, deleted, changed }: DiffStat) => [
       path,
       added.files,
@@ -299,21 +271,21 @@ describe('a diff', () => {
   })
 
   it('shows what an open transaction holds, against its base and any commit', async () => {
-    const first = await commit({ a: '1', b: '2', c: '3' })
-    const transaction = { repo: at.repo, branch: 'tx-t.master' as BranchAddress['branch'] }
-    await store.versioning.transactions.open(transaction)
-    await putText(store.versioning, transaction, 'a', 'new')
-    await putText(store.versioning, transaction, 'd/1', '4')
-    await putText(store.versioning, transaction, 'd/2', '4')
-    await store.versioning.delete(transaction, parsePath('b'))
-    await putText(store.versioning, transaction, 'e', 'gone again')
-    await store.versioning.delete(transaction, parsePath('e'))
-    const base = await store.versioning.lookingBack.baseOf({ transaction })
+    const first = await past.commit({ a: '1', b: '2', c: '3' })
+    const transaction = { repo: past.at.repo, branch: 'tx-t.master' as BranchAddress['branch'] }
+    await past.versioning.transactions.open(transaction)
+    await putText(past.versioning, transaction, 'a', 'new')
+    await putText(past.versioning, transaction, 'd/1', '4')
+    await putText(past.versioning, transaction, 'd/2', '4')
+    await past.versioning.delete(transaction, parsePath('b'))
+    await putText(past.versioning, transaction, 'e', 'gone again')
+    await past.versioning.delete(transaction, parsePath('e'))
+    const base = await past.versioning.lookingBack.baseOf({ transaction })
     assert.equal(base, first.id)
     const wanted = ['changed a', 'deleted b', 'added d/1', 'added d/2']
     assert.deepEqual(await show(base, { transaction }), wanted)
     assert.deepEqual(await show(base, { transaction }, { prefix: 'd/', after: 'd/1' }), ['added d/2'])
-    const second = await commit({ c: 'other', x: '1' })
+    const second = await past.commit({ c: 'other', x: '1' })
     assert.deepEqual(await show(second.id, { transaction }), [
       ...wanted.slice(0, 2),
       'changed c',
@@ -321,7 +293,7 @@ describe('a diff', () => {
       'deleted x',
     ])
     assert.deepEqual(await show({ transaction }, 'empty'), ['deleted a', 'deleted c', 'deleted d/1', 'deleted d/2'])
-    await store.versioning.transactions.abort(transaction)
+    await past.versioning.transactions.abort(transaction)
     await assert.rejects(show(base, { transaction }), TransactionNotFound)
   })
 })

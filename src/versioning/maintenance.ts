@@ -12,7 +12,7 @@ export interface Maintenance {
    */
   gc(options?: GcOptions): AsyncIterable<GcEvent>
   /**
-   * Looks for damage, while the store is used: the graph of what refers to what, with `deep` all stored bytes. Throws GcRunning...
+   * Looks for damage, while the store is used: the graph of what refers to what, with `deep` all stored bytes. One at a time. Throws CheckRunning.
    */
   fsck(options?: FsckOptions): AsyncIterable<FsckEvent>
   /** How much there is of what. Reads no trees and no content. */

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { after, before, describe, it } from 'node:test'
-import { MergeConflict, NoMergeBase, NotInConflict, parsePath } from './index.ts'
+import { type BranchAddress, MergeConflict, NoMergeBase, NotInConflict, parsePath } from './index.ts'
 import { assertSound } from './testing/fsck.ts'
 import { branchOf, getText, listAll, openTestStore, putText, sealCommit, type TestStore } from './testing/store.ts'
 
@@ -214,6 +214,63 @@ describe('merge', () => {
     assert.ok(merged.kind === 'merged')
     assert.deepEqual(merged.commit.parents, [first.id])
     assert.deepEqual(await contents(empty), await contents(master))
+  })
+
+  it('takes a first commit that is still open for the history that it is', async () => {
+    const { versioning, repo, first } = await fork({ a: '0' })
+    for (const [name, begin] of [
+      ['written', (at: BranchAddress) => putText(versioning, at, 'own', '1')],
+      ['held', (at: BranchAddress) => versioning.startCommit(at)],
+    ] as const) {
+      const at = branchOf(`${repo}@${name}`)
+      await versioning.createBranch(at)
+      await begin(at)
+      await assert.rejects(versioning.merges.merge(at, first.id), NoMergeBase, name)
+      await assert.rejects(versioning.merges.preview(at, first.id), NoMergeBase, name)
+      const { openCommit } = await versioning.getBranch(at)
+      assert.ok(openCommit, 'nothing was changed, not even sealed')
+      const merged = await versioning.merges.merge(at, first.id, { allowUnrelated: true })
+      assert.ok(merged.kind === 'merged')
+      assert.deepEqual(merged.commit.parents, [openCommit, first.id])
+    }
+  })
+
+  it('decides by the longest folder what is not decided by itself, and refuses a folder that decides nothing', async () => {
+    const paths = ['a', 'raw/1', 'raw/2', 'raw/deep/3', 'raw/deep/4', 'other/raw/5']
+    const { versioning, master, side } = await fork(Object.fromEntries(paths.map((path) => [path, '0'])))
+    for (const path of paths) {
+      await putText(versioning, master, path, 'ours')
+      await putText(versioning, side, path, 'theirs')
+    }
+    const theirs = await sealCommit(versioning, side)
+    const resolve = {
+      all: 'theirs',
+      paths: { 'raw/deep/4': 'ours' },
+      folders: { 'raw/': 'ours', 'raw/deep/': 'theirs' },
+    } as const
+    for (const folder of ['ra/', 'raw/1/', 'other/raw/5/', '__proto__/']) {
+      const needless = { ...resolve, folders: { ...resolve.folders, [folder]: 'ours' } } as const
+      await assert.rejects(versioning.merges.merge(master, theirs.id, { resolve: needless }), (error: unknown) => {
+        assert.ok(error instanceof NotInConflict)
+        assert.deepEqual(error.data['paths'], [folder])
+        return true
+      })
+    }
+    const { all: _all, ...some } = resolve
+    const { conflicts } = await versioning.merges.preview(master, theirs.id, { resolve: some })
+    assert.deepEqual(
+      conflicts.map(({ path }) => path),
+      ['a', 'other/raw/5'],
+    )
+    await versioning.merges.merge(master, theirs.id, { resolve })
+    assert.deepEqual(await contents(master), {
+      a: 'theirs',
+      'other/raw/5': 'theirs',
+      'raw/1': 'ours',
+      'raw/2': 'ours',
+      'raw/deep/3': 'theirs',
+      'raw/deep/4': 'ours',
+    })
   })
 
   it('merges again from where it merged last', async () => {

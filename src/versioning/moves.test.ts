@@ -58,11 +58,12 @@ describe('moving a folder', () => {
     assert.deepEqual([moved, sizeBytes, commit.message, commit.authors], [4, 12, 'tidy', ['me']])
     assert.deepEqual([commit.files, commit.state], [5, 'finished'])
     assert.equal((await store.versioning.stat(at, parsePath('b/1'))).modifiedMs, modifiedMs)
-    const { version } = await store.versioning.stat(at, parsePath('b/3'))
+    const file = await store.versioning.stat(at, parsePath('b/3'))
+    const { version } = file
     assert.equal(version.commit, commit.id)
     assert.deepEqual(await store.versioning.tags.of(version), [{ key: 'k', value: 'v' }])
     assert.equal(await store.versioning.sharing.ofVersion(version), 'public-read')
-    await store.versioning.tags.replace(at, version, [])
+    await store.versioning.tags.replace(at, file, [])
     assert.equal((await store.versioning.tags.of(tagged.version)).length, 1)
     const [parent] = commit.parents
     assert.deepEqual(await files({ kind: 'commit', repo: at.repo, commit: parent! }), [

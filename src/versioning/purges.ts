@@ -38,6 +38,8 @@ export type PurgeEvent =
       readonly derivedTotal: number
       /** What the packs take less than before. */
       readonly reclaimedBytes: number
+      /** How long both databases were written anew at its end; who wanted to write waited for most of it. */
+      readonly scrubMs: number
     }
 
 /** Removes paths from all of history, which nothing else does. */

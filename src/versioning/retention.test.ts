@@ -105,6 +105,21 @@ describe('retention', () => {
     )
   })
 
+  it('keeps all that a branch leads to which was made on a lost commit after that was looked at', async () => {
+    const dev = branchOf('images@dev')
+    await store.versioning.createBranch(dev, { from: (await commitDaily(1))[0]! })
+    const lost = await commitDaily(3, dev)
+    await store.versioning.deleteBranch(dev, { force: true })
+    await expired()
+    nowMs += GRACE_MS
+    const ids = await expired()
+    assert.deepEqual(ids, lost)
+    await store.versioning.createBranch(branchOf('images@again'), { from: lost[2]! })
+    await remove(ids)
+    for (const id of lost) assert.equal((await store.versioning.getCommit(images.repo, id)).id, id)
+    assert.deepEqual(await expired(), [])
+  })
+
   it('lets what nothing leads to go when the grace is over, counted from when it was first seen', async () => {
     const dev = branchOf('images@dev')
     const [first] = await commitDaily(3)

@@ -34,11 +34,15 @@ export function placeMember(member: TarMember, prefix: string): Placed {
   // Archives of before 1988 say so that it is a folder.
   if ((plain === '' || plain.endsWith('/')) && member.size === 0) return { kind: 'folder' }
   if (plain.endsWith('/')) return { kind: 'refused', why: 'has the name of a folder, and content' }
-  if (plain.startsWith('/')) return { kind: 'refused', why: 'has an absolute path' }
-  if (plain.split('/').some((part) => part === '..' || part === '.')) {
-    return { kind: 'refused', why: 'has `.` or `..` in its path' }
-  }
-  return placePath(prefix + plain)
+  const why = strayReason(plain)
+  return why === undefined ? placePath(prefix + plain) : { kind: 'refused', why }
+}
+
+/** Keys of S3 may be so, but who unpacks a tree with them writes elsewhere. */
+function strayReason(path: string): string | undefined {
+  if (path.startsWith('/')) return 'has an absolute path'
+  if (path.split('/').some((part) => part === '..' || part === '.')) return 'has `.` or `..` in its path'
+  return undefined
 }
 
 function placePath(text: string): Placed {
@@ -53,16 +57,20 @@ function placePath(text: string): Placed {
   }
 }
 
-/** `tar -c .` begins every name with `./`. */
+/** `tar -c .` begins every name with `./`, and `tar -c .//a` with `.//`: neither is the root of the file system. */
 function withoutDots(name: string): string {
   let start = 0
-  while (name.startsWith('./', start)) start += 2
+  while (name.startsWith('./', start)) {
+    start += 2
+    while (name[start] === '/') start++
+  }
   return name.slice(start) === '.' ? '' : name.slice(start)
 }
 
 /** The prefix that an import is asked to put before every name. Throws InvalidPath, or what a write to it would. */
 export function checkPrefix(prefix: string): DomainError | undefined {
   if (prefix === '') return undefined
-  const placed = placePath(`${prefix}x`)
+  const stray = strayReason(`${prefix}x`)
+  const placed: Placed = stray === undefined ? placePath(`${prefix}x`) : { kind: 'refused', why: stray }
   return placed.kind === 'refused' ? new InvalidPath(`the prefix ${JSON.stringify(prefix)} ${placed.why}`) : undefined
 }

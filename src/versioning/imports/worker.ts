@@ -1,6 +1,6 @@
 import { constants, setPriority } from 'node:os'
 import { parentPort, workerData } from 'node:worker_threads'
-import { DomainError, errorMessage, openSqlite, silentLog, unreachable } from '../../kernel/index.ts'
+import { DomainError, errorMessage, openSqlite, SCRUB_PATIENCE_MS, silentLog, unreachable } from '../../kernel/index.ts'
 import type { TreeHash } from '../model/index.ts'
 import { apply, comparedWith, countItem, decodeLeaf, openNodeStore, sameFile, type TreeChange } from '../tree/index.ts'
 import { ExternalSort } from './runs.ts'
@@ -18,6 +18,7 @@ const sort = new ExternalSort(folder)
 const nodesDb = await openSqlite({
   file: nodesFile,
   log: silentLog,
+  patienceMs: SCRUB_PATIENCE_MS,
   onFatal: (error) => say({ kind: 'failed', code: 'Fatal', message: errorMessage(error) }),
 })
 const store = openNodeStore(nodesDb)

@@ -1,5 +1,5 @@
 import type { ObjectStore } from '../../cloud/index.ts'
-import { type Clock, type Database, randomHexId } from '../../kernel/index.ts'
+import { type Clock, type Database, type Log, randomHexId } from '../../kernel/index.ts'
 import type {
   BackupEvent,
   BackupInfo,
@@ -15,6 +15,7 @@ import { BackupPlaceRefused, BackupRunning, type Manifest } from './backup-forma
 import { BackupPlace } from './backup-place.ts'
 import { removeBackups } from './backup-remove.ts'
 import { verifyBackups } from './backup-verify.ts'
+import { recordBackup } from './upkeep-record.ts'
 
 /** Backups made at one place that are remembered: one of them is still there unless all were removed. */
 const MAX_REMEMBERED = 100
@@ -29,6 +30,7 @@ export interface BackupParts {
   readonly store: string
   readonly gate: RemovalGate
   readonly clock: Clock
+  readonly log: Log
 }
 
 /** Backups of one store, one at a time. */
@@ -78,6 +80,8 @@ export class StoreBackups implements Backups {
       signal,
     })
     await this.#remember(id, manifest.id)
+    this.#parts.log.info({ place: place.url, backup: manifest.id, bytesSent }, 'a backup was made')
+    await recordBackup(this.#parts)
     yield { kind: 'done', backup: infoOf(manifest), bytesSent }
   }
 

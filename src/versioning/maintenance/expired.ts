@@ -1,3 +1,4 @@
+import { setTimeout as delay } from 'node:timers/promises'
 import type { Database, Queries, Transaction } from '../../kernel/index.ts'
 import type { BranchName, CommitId, RepoName } from '../model/index.ts'
 import type { ExpiredCommit, RetentionPolicy } from '../retention.ts'
@@ -6,6 +7,8 @@ import type { ReferenceSource } from './references.ts'
 const DAY_MS = 86_400_000
 /** Commits read by one statement: some milliseconds. */
 const ROWS_AT_ONCE = 5_000
+/** Between two of them: whoever is served reads in between. */
+const REST_MS = 5
 /** Rows written by one transaction: writers wait for no more. */
 const WRITES_AT_ONCE = 1_000
 
@@ -64,26 +67,38 @@ function heldSql(sources: readonly ReferenceSource[]): string {
  * holds a bit for each. What is given may be held again by the time it is removed: ask `stillExpired` in the transaction that does it.
  */
 export async function* expiredCommits(db: Database, options: ExpiryOptions): AsyncGenerator<readonly ExpiredCommit[]> {
-  const found = await reach(db, options.sources ?? [])
+  const found = await reach(db, options.sources ?? [], options.only?.repo)
   if (options.only === undefined) await noteUnreachable(db, found, options.nowMs)
   yield* selectExpired(db, found, options)
 }
 
-/** Of these, those that nothing holds now. */
+/**
+ * Of these, those that nothing holds now. Where something came to hold a commit that nothing led to when this was begun, that leads to others:
+ * of its repo only those go that its rules give. Asked in the transaction that removes.
+ */
 export async function stillExpired(
   tx: Transaction,
   ids: readonly CommitId[],
   sources: readonly ReferenceSource[] = [],
 ): Promise<readonly CommitId[]> {
   const rows = await tx.all<{ id: CommitId }>(
-    `SELECT value AS id FROM json_each(?) WHERE value NOT IN (${heldSql(sources)})`,
+    `WITH held (id) AS MATERIALIZED (${heldSql(sources)}), again (repo) AS MATERIALIZED (
+       SELECT DISTINCT c.repo FROM held CROSS JOIN unreachable_commits AS u ON u.commit_id = held.id
+       CROSS JOIN commits AS c ON c.id = u.commit_id)
+     SELECT w.value AS id FROM json_each(?) AS w
+     WHERE w.value NOT IN (SELECT id FROM held WHERE id IS NOT NULL)
+       AND NOT EXISTS (SELECT 1 FROM unreachable_commits AS u CROSS JOIN commits AS c ON c.id = u.commit_id
+         WHERE u.commit_id = w.value AND c.repo IN (SELECT repo FROM again))`,
     [JSON.stringify(ids)],
   )
   return rows.map(({ id }) => id)
 }
 
-/** What must stay, and what that leads to, of the commits up to number `newest`: later ones are not looked at. */
-async function reach(queries: Queries, sources: readonly ReferenceSource[]): Promise<Reach> {
+/**
+ * What must stay, and what that leads to, of the commits up to number `newest`: later ones are not looked at. `repo`: only what it leads to
+ * there, since parents are of the same repo.
+ */
+async function reach(queries: Queries, sources: readonly ReferenceSource[], repo: string | undefined): Promise<Reach> {
   const row = await queries.get<{ number: number | null }>('SELECT max(number) AS number FROM commits')
   const newest = row?.number ?? 0
   const held = new CommitBits(newest)
@@ -95,7 +110,7 @@ async function reach(queries: Queries, sources: readonly ReferenceSource[]): Pro
     held.add(number)
     reached.add(number)
   }
-  while (await spread(queries, reached)) {
+  while (await spread(queries, reached, repo)) {
     // A parent that stands behind its child in the table was passed by: once more.
   }
   return { newest, held, reached }
@@ -108,16 +123,17 @@ interface Reach {
 }
 
 /** One pass from the newest row to the oldest. True if a commit was reached that the pass had gone by. */
-async function spread(queries: Queries, reached: CommitBits): Promise<boolean> {
+async function spread(queries: Queries, reached: CommitBits, repo: string | undefined): Promise<boolean> {
   let again = false
   let before = Number.MAX_SAFE_INTEGER
   for (;;) {
     const rows = await queries.all<{ number: number; parent: number | null; merged: number | null }>(
       `SELECT c.number, p.number AS parent, m.number AS merged FROM commits AS c
        LEFT JOIN commits AS p ON p.id = c.parent LEFT JOIN commits AS m ON m.id = c.merge_parent
-       WHERE c.number < ? ORDER BY c.number DESC LIMIT ${ROWS_AT_ONCE}`,
-      [before],
+       WHERE c.number < ? ${repo === undefined ? '' : 'AND c.repo = ?'} ORDER BY c.number DESC LIMIT ${ROWS_AT_ONCE}`,
+      repo === undefined ? [before] : [before, repo],
     )
+    await delay(REST_MS)
     for (const { number, parent, merged } of rows) {
       if (!reached.has(number)) continue
       for (const next of [parent, merged]) {
@@ -157,6 +173,7 @@ async function* finishedCommits(queries: Queries, repo: string | undefined): Asy
     if (rows.length > 0) yield rows
     const last = rows.at(-1)
     if (!last || rows.length < ROWS_AT_ONCE) return
+    await delay(REST_MS)
     after = last.number
   }
 }

@@ -60,6 +60,11 @@ async function checkPack(run: FsckRun, contents: ContentCheck, row: PackRow): Pr
   const file = PackInspector.open(packPath(run.packsFolder, row.name))
   if (!file) return missingPack(run, contents, row)
   try {
+    if (file.isNewer()) {
+      const message = `pack ${row.name} was written by a newer release: use that one; nothing in it is checked or mended`
+      run.found({ kind: 'pack', severity: 'damage', message, pack: row.name })
+      return
+    }
     if (!file.hasHeader() && (await isStillThere(run, row))) {
       contents.headless.add(row.name)
       const message = `pack ${row.name} does not begin as a pack does`

@@ -33,7 +33,8 @@ export async function openStoppedBackups(options: {
       const nodesFile = join(dataFolder, NODES_FILE)
       const store = row.value.toString()
       const gate = new RemovalGate()
-      return { backups: new StoreBackups({ db, dataFolder, databaseFile, nodesFile, store, gate, clock }), close }
+      const parts = { db, dataFolder, databaseFile, nodesFile, store, gate, clock, log }
+      return { backups: new StoreBackups(parts), close }
     } catch (error) {
       await db.close()
       throw error

@@ -12,6 +12,7 @@ import {
   PageGuard,
   type PageReport,
 } from '../../kernel/index.ts'
+import { refuseNewerPacks } from '../content/index.ts'
 import type { FsckCounts, FsckEvent, FsckOptions } from '../fsck.ts'
 import { checkStoreFolder } from '../identity.ts'
 import { META_FILE, NODES_FILE } from './backup-format.ts'
@@ -61,6 +62,7 @@ export async function* checkStopped(store: StoppedStore, options: FsckOptions): 
     const db = await openSqlite({ file, log, guarded: 'tolerant' })
     try {
       await refuseOlder(db, known)
+      await refuseNewerPacks(db, join(dataFolder, 'packs'))
       const place = {
         db,
         databaseFile: file,
@@ -128,7 +130,9 @@ async function refuseOlder(db: Database, known: readonly MigrationSet[]): Promis
   for (const { floor, migrations } of known) {
     if ((found.get(floor) ?? 0) === (migrations.at(-1)?.version ?? 0)) continue
     throw new InvalidInput(
-      'the store was last used by an older release: start the server once, which brings it up to date, and check it then',
+      `nothing was checked: the store was last used by an older release (its ${floor} format is version ${found.get(floor) ?? 0}, ` +
+        `this release's ${migrations.at(-1)?.version ?? 0}). Check it with that release; or start this one on it once, which brings it ` +
+        'up to date (and no older release opens it then: copy the folder first), and check it after that',
       { floor },
     )
   }

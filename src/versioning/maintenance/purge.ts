@@ -182,7 +182,9 @@ export class StorePurges implements Purges {
       )
     }
     faultPoint('purge.scrub')
+    const scrubbed = performance.now()
     yield* this.#scrub(signal)
+    const scrubMs = Math.round(performance.now() - scrubbed)
     faultPoint('purge.end')
     await db.write((tx) => tx.run('UPDATE purges SET finished_ms = ? WHERE id = ?', [clock.now(), row.id]))
     const record = await db.get<Row>('SELECT * FROM purges WHERE id = ?', [row.id])
@@ -191,6 +193,7 @@ export class StorePurges implements Purges {
       purge: recordOf(record!),
       ...(await this.#derived(row.repo, trees.commits)),
       reclaimedBytes: gc!.reclaimedBytes,
+      scrubMs,
     }
   }
 

@@ -6,6 +6,7 @@ import { Collector, type GcPlace } from './gc.ts'
 import { OneCheck } from './one-check.ts'
 import { type PurgePlace, StorePurges } from './purge.ts'
 import { readStats } from './stats.ts'
+import { recordFsck } from './upkeep-record.ts'
 import { why } from './why.ts'
 
 /** The upkeep of an open store. */
@@ -31,7 +32,21 @@ export class StoreMaintenance implements Maintenance {
   }
 
   fsck(options?: FsckOptions): AsyncIterable<FsckEvent> {
-    return this.#checks.run((signal) => runFsck(this.#place, { ...options, signal }), options?.signal)
+    return this.#checks.run((signal) => this.#fsck({ ...options, signal }), options?.signal)
+  }
+
+  async *#fsck(options: FsckOptions): AsyncGenerator<FsckEvent> {
+    const deep = options.deep === true
+    for await (const event of runFsck(this.#place, options)) {
+      if (event.kind === 'verdict' && event.verdict !== 'stopped') {
+        const { verdict, faults, mended, elapsedMs } = event
+        const said = { verdict, deep, faults, mended, elapsedMs }
+        if (verdict === 'clean') this.#place.log.info(said, 'the store was checked: it is clean')
+        else this.#place.log.error(said, `the store was checked: ${faults} damaged, see what sluice fsck says`)
+        await recordFsck(this.#place, { deep, faults })
+      }
+      yield event
+    }
   }
 
   stats(): Promise<StoreStats> {

@@ -37,6 +37,9 @@ export interface TestStore {
    * folder meanwhile.
    */
   reopen(options?: { realDisk?: boolean; between?: () => Promise<void> }): Promise<void>
+  /** Closes it and leaves its folder, to be copied or opened again. */
+  leave(): Promise<void>
+  /** Closes it and removes its folder. */
   close(): Promise<void>
 }
 
@@ -88,6 +91,7 @@ export async function openTestStore(options: TestStoreOptions = {}): Promise<Tes
       if (realDisk) files = undefined
       Object.assign(store, await open())
     },
+    leave: shut,
     close: async () => {
       await shut()
       await rm(folder, { recursive: true, force: true })
