@@ -54,6 +54,9 @@ describe('a server that is watched', { timeout: 60_000 }, () => {
       /^sluice_egress_pushes_total\{result="failed"\} 0$/m,
       /^sluice_egress_pushes_unended\{state="waiting"\} 0$/m,
       /^sluice_storage_full 0$/m,
+      /^sluice_backup_last_time_seconds 0$/m,
+      /^sluice_gc_last_time_seconds 0$/m,
+      /^sluice_fsck_last_faults\{depth="deep"\} 0$/m,
       /^sluice_access_log_lost_lines_total 0$/m,
       /^process_resident_memory_bytes \d+$/m,
     ]) {

@@ -1,4 +1,5 @@
 /** Writers and readers of one branch, whose writes keep what a reader can hold them to. */
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { Action, Recorder } from './history.ts'
 import { etagOf, type Page, type System, UPLOADED } from './system.ts'
 
@@ -19,6 +20,8 @@ export interface WorkloadOptions {
   readonly rounds: number
   readonly writers: number
   readonly readers: number
+  /** Of a reader, after each look. Without one, readers of an engine in this process take it from the writers that they are to watch. */
+  readonly restMs?: number
   /** Set where the server may be killed: an answer that never came is no failure then. */
   readonly mayBreak?: boolean
 }
@@ -44,7 +47,7 @@ export class Workload {
 
   /** Resolves when all writers have done their rounds; may be called again after a restart. */
   async run(signal?: AbortSignal): Promise<void> {
-    const { writers, readers, rounds } = this.#options
+    const { writers, readers, rounds, restMs = 0 } = this.#options
     const roles = [
       this.#stairs,
       this.#transactions,
@@ -65,7 +68,10 @@ export class Workload {
       this.#writing--
     }
     const read = async (process: number) => {
-      while (this.#writing > 0 && !signal?.aborted) await this.#attempt(() => this.#read(process))
+      while (this.#writing > 0 && !signal?.aborted) {
+        await this.#attempt(() => this.#read(process))
+        if (restMs > 0) await sleep(restMs)
+      }
     }
     await Promise.all([
       ...Array.from({ length: writers }, (_, n) => write(n)),

@@ -29,7 +29,7 @@ const TIMEOUT_MS = 60 * 60_000
 /** Else only the first. A point that is passed more often than the most is as good as any other time. */
 const MAX_PASSAGES = longStep === undefined ? 1 : 200
 /** They wait for flushes and for processes that start, most of their time. */
-const AT_ONCE = full ? 3 : 1
+const AT_ONCE = full ? 3 : 2
 const WORKERS = 3
 /** Between the writes of each of them: what they write is copied, backed up and checked again and again. */
 const REST_MS = 60
