@@ -10,7 +10,7 @@ import { fillSecond } from './fill-second.ts'
 import { fillThird } from './fill-third.ts'
 import { type KeptFacts, type KeptFiles, keptKey, MIB, textOfPart } from './kept-store.ts'
 
-const fillers = { 'version-1': fill, 'version-2': fillSecond, 'version-3': fillThird } as const
+const fillers = { 'version-1': fill, 'version-2': fillSecond, 'version-4': fillThird } as const
 
 const isKept = (name: string | undefined): name is keyof typeof fillers => name !== undefined && name in fillers
 

@@ -23,13 +23,13 @@ const dev = branchOf('images@dev')
 const guarded = branchOf('images@guarded')
 const at = (commit: string): Target => ({ kind: 'commit', repo: images.repo, commit: commit as CommitId })
 
-describe('a store of schema version 3, left behind by a crash', { timeout: 120_000 }, () => {
+describe('a store of schema version 4, left behind by a crash', { timeout: 120_000 }, () => {
   let store: TestStore
   let versioning: Versioning
   let facts: ThirdFacts
   before(async () => {
     const folder = await mkdtemp(join(tmpdir(), 'sluice-upgrade-'))
-    facts = await layOut<ThirdFacts>('version-3', folder)
+    facts = await layOut<ThirdFacts>('version-4', folder)
     // The sums of its pages came with it.
     assert.ok((await readFile(join(folder, 'meta.sqlite-sums'))).length > 0)
     store = await openTestStore({ folder })
