@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import fc from 'fast-check'
-import type { Origin } from '../model/index.ts'
+import type { Origin, TreeHash } from '../model/index.ts'
 import { apply } from './apply.ts'
 import { build } from './build.ts'
 import { encodeEntry, encodeLeaf } from './codec.ts'
@@ -34,6 +34,29 @@ function plainDiff(before: Model, after: Model, prefix: string): TreeDifference[
     differences.push({ key: Buffer.from(path), ...(old && { before: old }), ...(now && { after: now }) })
   }
   return differences.sort((a, b) => a.key.compare(b.key))
+}
+
+/** Sees which nodes are asked for, and which are announced. */
+class WarmedStore extends MemoryStore {
+  readonly got = new Set<TreeHash>()
+  readonly warmed = new Set<TreeHash>()
+  warms = 0
+
+  watch(): void {
+    this.got.clear()
+    this.warmed.clear()
+    this.warms = 0
+  }
+
+  override get(hash: TreeHash): Promise<Buffer> {
+    this.got.add(hash)
+    return super.get(hash)
+  }
+
+  async warm(hashes: readonly TreeHash[]): Promise<void> {
+    this.warms++
+    for (const hash of hashes) this.warmed.add(hash)
+  }
 }
 
 describe('a diff', () => {
@@ -118,6 +141,27 @@ describe('a diff', () => {
     assert.deepEqual(await collect(diffTrees(store, root, other, { prefix: Buffer.from('b/') })), [])
     assert.ok(store.reads < 20, `${store.reads} nodes read`)
   })
+
+  for (const prefix of ['', '3']) {
+    it(`brings near what it reads next, in few reads, and nothing else${prefix ? ', also below a prefix' : ''}`, async () => {
+      const store = new WarmedStore()
+      const paths = Array.from({ length: 20_000 }, (_, n) => String(n).padStart(5, '0'))
+      const items = paths.map((path) => itemOf(`${path.at(-1)}/${path}`)).sort((a, b) => a.key.compare(b.key))
+      const old = await build(store, settings, items)
+      const changes = items.filter((_, n) => n % 50 === 0).map(({ key }) => put(itemOf(key.toString(), { mark: 2 })))
+      const now = await apply(store, settings, old, changes)
+      store.watch()
+      const found = await collect(diffTrees(store, old, now, { prefix: Buffer.from(prefix) }))
+      assert.equal(found.length, changes.filter(({ key }) => key.toString().startsWith(prefix)).length)
+      assert.deepEqual(
+        [...store.warmed].filter((hash) => !store.got.has(hash)),
+        [],
+      )
+      const cold = [...store.got].filter((hash) => !store.warmed.has(hash))
+      assert.ok(cold.length * 5 < store.got.size, `${cold.length} of ${store.got.size} were read one by one`)
+      assert.ok(store.warms * 5 < store.got.size, `${store.warms} reads for ${store.got.size}`)
+    })
+  }
 
   it('counts version, time and origin only when it is strict', async () => {
     const store = new MemoryStore()
