@@ -176,16 +176,21 @@ class Merge {
     if (this.#conflicts.length < this.#options.maxConflicts) this.#conflicts.push(conflict)
     const { key } = conflict
     const { mode } = this.#options
-    if (mode === 'undecided' || mode === 'disagree')
-      this.changes.push({ key, item: { key, size: 0, value: UNDECIDED_BASE } })
+    if (mode === 'undecided' || mode === 'disagree') this.#keep(key, { key, size: 0, value: UNDECIDED_BASE })
   }
 
   #change(key: Buffer, ours: LeafItem | undefined, theirs: LeafItem | undefined): void {
-    this.changes.push({ key, item: theirs ?? null })
+    this.#keep(key, theirs)
     if (ours === undefined) this.#counts.added++
     else if (theirs === undefined) this.#counts.deleted++
     else this.#counts.changed++
     countItem(this.#sum, ours, -1)
     countItem(this.#sum, theirs, 1)
+  }
+
+  /** Copied: a few bytes would keep all of the node that they stand in, and of many nodes only one entry is wanted. */
+  #keep(key: Buffer, item: LeafItem | undefined): void {
+    const own = Buffer.from(key)
+    this.changes.push({ key: own, item: item ? { key: own, size: item.size, value: Buffer.from(item.value) } : null })
   }
 }
