@@ -182,6 +182,19 @@ describe('an import', () => {
     assert.deepEqual(await leftovers(), [])
   })
 
+  it('is written over what a commit holds that is held open, and ends it', async () => {
+    const { versioning } = store
+    await putText(versioning, images, 'a', 'before')
+    await versioning.startCommit(images, { message: 'held' })
+    await putText(versioning, images, 'b', 'beside')
+    const { commit, added, changed } = await imported(tarOf(text('a', 'imported'), text('c', 'new')))
+    assert.deepEqual([added, changed], [1, 1])
+    assert.equal(await getText(versioning, images, 'a'), 'imported')
+    assert.equal(await getText(versioning, { kind: 'commit', repo: images.repo, commit: commit.id }, 'b'), 'beside')
+    const held = await versioning.getCommit(images.repo, commit.parents[0]!)
+    assert.deepEqual([held.state, held.message], ['finished', 'held'])
+  })
+
   it('is merged with what others write meanwhile, and refused where that is the same file', async () => {
     await putText(store.versioning, images, 'both', 'base')
     const received = await store.versioning.imports.receive(

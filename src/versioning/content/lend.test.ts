@@ -60,10 +60,15 @@ describe('content that is lent', () => {
 
   it('uses the same memory again and again', async () => {
     const memories = new Set<ArrayBufferLike>()
-    for (let i = 0; i < 5; i++) {
-      for await (const piece of content.lend(staged.content, { start: 0, end: 9 * MIB })) memories.add(piece.buffer)
+    let pieces = 0
+    for (let i = 0; i < 10; i++) {
+      for await (const piece of content.lend(staged.content, { start: 0, end: 9 * MIB })) {
+        memories.add(piece.buffer)
+        pieces++
+      }
     }
-    assert.ok(memories.size <= 8, `${memories.size} buffers for 45 pieces`)
+    // How many are read ahead depends on how long they are, and that on the content.
+    assert.ok(memories.size * 4 < pieces, `${memories.size} buffers for ${pieces} pieces`)
   })
 })
 

@@ -1,7 +1,7 @@
 import { mkdir, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { faultPoint } from '../../kernel/index.ts'
-import { type HistoryContext, type Landing, landTree, readLandState } from '../history/index.ts'
+import { type HistoryContext, type Landing, landTree, liveTree, readLandState } from '../history/index.ts'
 import type { ImportEvent, ImportOptions, ImportResult, Imports, ReceivedArchive } from '../imports.ts'
 import {
   type BranchAddress,
@@ -11,7 +11,6 @@ import {
   ReadOnly,
   type TreeHash,
 } from '../model/index.ts'
-import { EMPTY_TREE } from '../tree/index.ts'
 import { checkPrefix } from './paths.ts'
 import { ArchiveReceiver, type Received } from './receive.ts'
 import { type BuiltTree, ImportWork } from './work.ts'
@@ -149,14 +148,11 @@ export class StoredImports implements Imports {
     }
   }
 
-  /** What the branch holds, as far as it is finished: what comes later is merged with. */
+  /** What the branch shows now, with a commit that is held open: the archive is written over it, and what comes later is merged with. */
   async #base(at: BranchAddress): Promise<Base> {
-    await this.#parts.settle(at)
-    const head = await this.#parts.context.db.get<{ root: string; files: number; bytes: number }>(
-      `SELECT c.root, c.files, c.bytes FROM branches AS b JOIN commits AS c ON c.id = b.head WHERE b.repo = ? AND b.name = ?`,
-      [at.repo, at.branch],
-    )
-    return head ? { ...head, root: head.root as TreeHash } : { root: EMPTY_TREE, files: 0, bytes: 0 }
+    const { context, settle } = this.#parts
+    await settle(at)
+    return liveTree(context, await readLandState(context.db, at, { by: 'write' }))
   }
 
   async #commit(running: Running, received: Received, base: Base, built: BuiltTree): Promise<ImportResult> {

@@ -44,11 +44,15 @@ export class Play {
   /** Throws with the history so far where the two differ. */
   async run(draws: readonly Draw[], clock: { now: number }): Promise<void> {
     await this.step({ do: 'createBranch', branch: 'b0' }, clock)
+    let unseen: Operation | undefined
     for (const [index, draw] of draws.entries()) {
       const operation = operationOf(this.reference, draw)
       if (!operation) continue
+      // What was to come next, and need nothing finished, could not be done.
+      if (unseen && operation.do !== 'crash' && !writes.has(operation.do)) await this.#checkAll(this.#near(unseen))
       await this.step(operation, clock)
-      if (!isPassedOver(draw, draws[index + 1])) await this.#checkAll(this.#near(operation))
+      unseen = isPassedOver(draw, draws[index + 1]) ? operation : undefined
+      if (!unseen) await this.#checkAll(this.#near(operation))
     }
     await this.checkEverything()
   }

@@ -66,7 +66,9 @@ function merge(reference: Reference, { at, from, resolve, paths }: Extract<Opera
   const theirs = reference.finished(from)
   if (into.tip !== undefined && ancestors(reference, into.tip).has(from)) return { contained: id(into.tip) }
   const bases = into.tip === undefined ? [] : ancestorsInCommon(reference, into.tip, from)
-  if (into.tip !== undefined && bases.length === 0) throw new Refusal('NoMergeBase')
+  // What is gathered for a first commit is history, too.
+  const hasHistory = into.tip !== undefined || into.open !== undefined
+  if (hasHistory && bases.length === 0) throw new Refusal('NoMergeBase')
   const decided = { ...(resolve ? { all: resolve } : {}), ...(paths ? { paths } : {}) }
   const { tree, conflicts, needless } = threeWay(virtualBase(reference, bases), into.view, theirs.tree, decided)
   if (conflicts.length > 0) throw new Refusal('MergeConflict', { paths: conflicts })
