@@ -9,6 +9,8 @@ import { openStack, type Stack } from './testing/stack.ts'
 
 type Key = NonNullable<Ask['key']>
 
+/** Of the key that the server was started with. */
+const rootUser = '/v1/users/root'
 let stack: Stack
 before(async () => {
   stack = await openStack()
@@ -158,7 +160,7 @@ describe('users', () => {
       ['GET', '/v1/users/ada', undefined],
       ['GET', '/v1/users/no-such-user', undefined],
       ['POST', '/v1/users/ada/rotate', {}],
-      ['POST', '/v1/users/root/rotate', {}],
+      ['POST', `${rootUser}/rotate`, {}],
       ['DELETE', '/v1/users/bob', undefined],
       ['POST', '/v1/users', { name: 'eve', admin: true }],
     ] as const) {
@@ -346,7 +348,7 @@ describe('a flush', () => {
 })
 
 it('the root key can not be replaced or removed by anybody', async () => {
-  assert.equal((await ask(undefined, 'DELETE', '/v1/users/root')).status, 400)
-  assert.equal((await ask(undefined, 'POST', '/v1/users/root/rotate', {})).status, 400)
+  assert.equal((await ask(undefined, 'DELETE', rootUser)).status, 400)
+  assert.equal((await ask(undefined, 'POST', `${rootUser}/rotate`, {})).status, 400)
   assert.equal((await ask(testKey, 'GET', '/v1/user')).status, 200)
 })

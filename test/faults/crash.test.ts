@@ -126,7 +126,7 @@ describe('what was acknowledged survives', () => {
     let reason = ''
     before(async () => {
       const built = await buildForgetful(base)
-      if ('library' in built) library = built.library
+      if ('builtAs' in built) library = built.builtAs
       else reason = built.reason
     })
 

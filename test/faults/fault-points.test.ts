@@ -66,7 +66,7 @@ describe(`a store in which one step goes wrong (seed ${seed})`, { concurrency: A
   before(async () => {
     base = await mkdtemp(join(tmpdir(), 'sluice-fault-points-'))
     const built = await buildForgetful(base)
-    if ('library' in built) library = built.library
+    if ('builtAs' in built) library = built.builtAs
   })
   after(() => rm(base, { recursive: true, force: true }))
 

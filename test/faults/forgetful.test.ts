@@ -16,7 +16,7 @@ describe('the forgetting file layer', () => {
   before(async () => {
     folder = await mkdtemp(join(tmpdir(), 'forgetful-'))
     const built = await buildForgetful(folder)
-    if ('library' in built) library = built.library
+    if ('builtAs' in built) library = built.builtAs
     else reason = built.reason
   })
   after(() => rm(folder, { recursive: true, force: true }))

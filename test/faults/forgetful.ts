@@ -9,7 +9,7 @@ import { promisify } from 'node:util'
 const source = join(dirname(fileURLToPath(import.meta.url)), 'forgetful.c')
 
 /** Compiles the library into `folder`; a reason instead if there is no C compiler or the machine is not a 64-bit Linux. */
-export async function buildForgetful(folder: string): Promise<{ library: string } | { reason: string }> {
+export async function buildForgetful(folder: string): Promise<{ builtAs: string } | { reason: string }> {
   if (process.platform !== 'linux') return { reason: `LD_PRELOAD is for Linux, this is ${process.platform}` }
   const library = join(folder, 'forgetful.so')
   try {
@@ -18,18 +18,28 @@ export async function buildForgetful(folder: string): Promise<{ library: string 
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return { reason: 'there is no C compiler (cc) here' }
     throw error
   }
-  return { library }
+  return { builtAs: library }
 }
 
 /** Environment of a process whose writes below `folder` are to be forgotten unless they were fsynced. */
-export function forgetfulEnvironment(input: { library: string; folder: string; shadow: string; skip?: string }) {
+export function forgetfulEnvironment({
+  library,
+  folder,
+  shadow,
+  skip,
+}: {
+  library: string
+  folder: string
+  shadow: string
+  skip?: string
+}) {
   return {
-    LD_PRELOAD: input.library,
-    FORGET_DIR: input.folder,
-    FORGET_SHADOW: input.shadow,
+    LD_PRELOAD: library,
+    FORGET_DIR: folder,
+    FORGET_SHADOW: shadow,
     // io_uring would write past the library.
     UV_USE_IO_URING: '0',
-    ...(input.skip === undefined ? {} : { FORGET_SKIP: input.skip }),
+    ...(skip === undefined ? {} : { FORGET_SKIP: skip }),
   }
 }
 
